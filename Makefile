@@ -1,0 +1,56 @@
+# Everything a newcomer needs: `make demo`, `make test`. Needs Python 3.11 or later and make; the rest is set up in .venv.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.ready-runtime
+DEV_STAMP := $(VENV)/.ready-dev
+
+.PHONY: help demo up test check lint types layers bench lock docs clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(RUN_STAMP) ## a whole cluster, a burst of jobs, every hash checked; about a minute
+	@$(BIN)/dynwork demo
+
+up: $(RUN_STAMP) ## keep a cluster running on this machine until Ctrl-C (options: make up ARGS="--apis 3")
+	@$(BIN)/dynwork up $(ARGS)
+
+test: lint types layers ## everything: lint, types, layers, every test
+	$(BIN)/pytest $(ARGS)
+
+check: lint types layers ## the fast part, under 90 s
+	$(BIN)/pytest -m "not system" --maxfail 5 $(ARGS)
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV_STAMP)
+	$(BIN)/mypy
+
+layers: $(DEV_STAMP)
+	$(BIN)/lint-imports
+
+bench: $(RUN_STAMP) ## the load generator: accepted and completed jobs a second, latency
+	$(BIN)/python -m benchmarks.path $(ARGS)
+
+lock: $(DEV_STAMP) ## resolve requirements/*.in anew
+	scripts/lock.sh $(ARGS)
+
+docs: $(DEV_STAMP) ## generate docs/reference from the code
+	$(BIN)/python scripts/reference.py
+	$(BIN)/python scripts/state_diagram.py
+
+clean: ## remove what was made here, the virtual environment included
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis src/*.egg-info
+	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Set up once, and again when the pins or the project's metadata change. dev includes runtime.
+$(RUN_STAMP): requirements/runtime.txt pyproject.toml scripts/bootstrap.sh
+	@scripts/bootstrap.sh runtime
+
+$(DEV_STAMP): requirements/dev.txt requirements/runtime.txt pyproject.toml scripts/bootstrap.sh
+	@scripts/bootstrap.sh dev

@@ -1,0 +1,83 @@
+"""The public HTTP application, put together from its routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from fastapi import Depends, FastAPI, Request
+
+from dynwork import __version__, health, problems
+from dynwork.api import enqueue, fleet, jobs, pages, results
+from dynwork.api.access import Access
+from dynwork.api.auth import KeyGuard
+from dynwork.api.gateway import Gateway
+from dynwork.api.metrics import Metrics
+from dynwork.api.refusals import describe
+from dynwork.api.submissions import Limits, Submissions
+from dynwork.clock import Clock
+from dynwork.kinds import Kind
+from dynwork.orchestrators import Orchestrators
+from dynwork.settings import ApiSettings, is_loopback
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the application is given from outside. ``kind_named`` raises ``UnknownKindError``."""
+
+    orchestrators: Orchestrators
+    clock: Clock
+    new_id: Callable[[], str]
+    kind_named: Callable[[str], Kind]
+
+
+DESCRIPTION = """\
+CPU-heavy work over HTTP. Hand in a buffer with `PUT /enqueue`; it is hashed as often as you say, on machines that come
+and go by themselves. Fetch hashes with `POST /pullCompleted`, follow everything that ends with `GET /results`.
+
+Errors are `application/problem+json` with a stable `code`.
+"""
+
+
+def build(settings: ApiSettings, outside: Outside) -> tuple[FastAPI, Submissions]:
+    """Return the application, and the submissions whose ``run`` must go on beside it."""
+    metrics = Metrics()
+    gateway = Gateway(outside.orchestrators, outside.clock, metrics)
+    limits = Limits(settings.submit_batch_max, settings.submit_pending_max, settings.submit_timeout_s)
+    submissions = Submissions(gateway, limits, metrics)
+    guard = KeyGuard(settings.owners)
+    app = FastAPI(
+        title="dynwork",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.openapi = partial(describe, app)  # type: ignore[method-assign] # FastAPI's documented way
+    problems.install(app)
+    app.add_middleware(Access, metrics=metrics, clock=outside.clock, new_id=outside.new_id)
+    bounds = enqueue.Bounds(settings.body_bytes_max, settings.iterations_max)
+    for routes in (
+        enqueue.router(submissions, bounds, outside.kind_named, outside.new_id, metrics),
+        results.router(gateway),
+        jobs.router(gateway),
+        fleet.router(gateway),
+    ):
+        app.include_router(routes, dependencies=[Depends(guard)])
+    page_guard = _open if pages_are_open(settings) else guard.page
+    app.include_router(health.pages(metrics.registry, gateway.missing, page_guard))
+    app.include_router(pages.router(page_guard))
+    return app, submissions
+
+
+def pages_are_open(settings: ApiSettings) -> bool:
+    """Say whether ``/metrics``, ``/docs`` and ``/openapi.json`` answer without a key: unset, only on loopback."""
+    return is_loopback(settings.api_host) if settings.open_pages is None else settings.open_pages
+
+
+def _open(_request: Request) -> None:
+    """Let everyone pass."""

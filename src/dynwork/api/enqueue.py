@@ -1,0 +1,134 @@
+"""``PUT /enqueue``: the buffer is hashed while it streams in and is never held; what travels on is the chain's start.
+
+Parameters, kind and key are checked before the first byte of the body is read. The answer comes after an orchestrator
+has made the job durable, and names the id that it is durable under.
+"""
+
+# No `from __future__ import annotations` here: annotations hold bounds from the settings, made anew for each router.
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from starlette.requests import ClientDisconnect
+
+from dynwork import errors
+from dynwork.api.auth import owner
+from dynwork.api.metrics import Metrics
+from dynwork.api.refusals import refusals
+from dynwork.api.submissions import Submissions
+from dynwork.kinds import DEFAULT_KIND, Kind, Starter
+from dynwork.wire import Accepted, NewJob
+
+BODY = {
+    "required": True,
+    "description": "The buffer, 1 byte or more.",
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+}
+BODY_S_MAX = 300.0
+"""Longest that a body may take to arrive, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What is accepted: bytes in a buffer, iterations of a job."""
+
+    body_bytes_max: int
+    iterations_max: int
+
+
+def router(
+    submissions: Submissions,
+    bounds: Bounds,
+    kind_named: Callable[[str], Kind],
+    new_id: Callable[[], str],
+    metrics: Metrics,
+) -> APIRouter:
+    """Return the route. ``kind_named`` raises ``UnknownKindError``."""
+    routes = APIRouter(tags=["work"])
+
+    @routes.put(
+        "/enqueue",
+        status_code=202,
+        response_model=Accepted,
+        summary="Hand in a buffer",
+        description=(
+            "The request body is the buffer. Its hash is computed `iterations` times over: SHA-512 of the buffer, then"
+            " SHA-512 of the digest, and so on. The answer comes once the job is safe on disk; from then on it gets"
+            " exactly one result, through any crash. Send an `Idempotency-Key` to repeat a request safely: the same"
+            " key with the same buffer and parameters is the same job, and gets the same id."
+        ),
+        openapi_extra={"requestBody": BODY},
+        responses=refusals(
+            errors.EmptyBodyError,
+            errors.ClientGoneError,
+            errors.KeyReusedError,
+            errors.BodyTooLargeError,
+            errors.InvalidInputError,
+            errors.UnknownKindError,
+            errors.QueueFullError,
+        ),
+    )
+    async def enqueue(
+        request: Request,
+        iterations: Annotated[int, Query(ge=1, le=bounds.iterations_max, description="How often to hash, in all.")],
+        priority: Annotated[int, Query(ge=0, le=9, description="9 goes first.")] = 5,
+        kind: Annotated[str, Query(min_length=1, max_length=64, description="The kind of work.")] = DEFAULT_KIND,
+        idempotency_key: Annotated[
+            str | None,
+            Header(min_length=1, max_length=256, pattern=r"^[\x20-\x7e]+$", description="Names this request for good."),
+        ] = None,
+    ) -> Response:
+        starter = kind_named(kind).start()
+        with submissions.admitted():
+            size = await stream_into(starter, request, bounds.body_bytes_max)
+            metrics.received.inc(size)
+            state, done = starter.finish()
+            job = NewJob(
+                job_id=new_id(),
+                owner=owner(request),
+                key=idempotency_key,
+                kind=kind,
+                state=state,
+                done=done,
+                total=iterations,
+                priority=priority,
+            )
+            job_id = await submissions.submit(job)
+        return Response(Accepted(job_id=job_id).model_dump_json(), 202, media_type="application/json")
+
+    return routes
+
+
+async def stream_into(starter: Starter, request: Request, body_bytes_max: int) -> int:
+    """Feed the body to ``starter`` piece by piece; return its length in bytes.
+
+    Raises ``BodyTooLargeError`` as soon as that is known, ``EmptyBodyError``, and ``ClientGoneError`` if it breaks off.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > body_bytes_max:
+        raise _too_large(body_bytes_max)
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_S_MAX), aclosing(request.stream()) as pieces:
+            async for piece in pieces:
+                size += len(piece)
+                if size > body_bytes_max:
+                    raise _too_large(body_bytes_max)
+                starter.update(piece)
+    except ClientDisconnect:
+        raise errors.ClientGoneError(f"the connection closed after {size} bytes; nothing was submitted") from None
+    except TimeoutError:
+        raise errors.ClientGoneError(
+            f"the body was not complete after {BODY_S_MAX:.0f} s ({size} bytes came); nothing was submitted"
+        ) from None
+    if size == 0:
+        raise errors.EmptyBodyError("send the buffer as the request's body: 1 byte or more")
+    return size
+
+
+def _too_large(body_bytes_max: int) -> errors.BodyTooLargeError:
+    return errors.BodyTooLargeError(f"a buffer has at most {body_bytes_max} bytes; nothing was submitted")

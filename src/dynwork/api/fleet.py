@@ -1,0 +1,34 @@
+"""``GET /fleet`` and ``GET /stats``: the whole system, whoever asks."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from dynwork.api.gateway import Gateway
+from dynwork.api.refusals import refusals
+from dynwork.wire import Fleet, FleetReply, Stats, StatsReply
+
+
+def router(gateway: Gateway) -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(tags=["system"])
+
+    @routes.get(
+        "/fleet",
+        summary="Who computes",
+        description="The workers, the machines they run on, and the latest decision to grow or to shrink.",
+        responses=refusals(),
+    )
+    async def fleet() -> Fleet:
+        return (await gateway.ask("GET", "/internal/fleet", FleetReply)).fleet
+
+    @routes.get(
+        "/stats",
+        summary="The queue in numbers",
+        description="Jobs in each state, the work ahead in steps and in seconds, and how fast it comes and goes.",
+        responses=refusals(),
+    )
+    async def stats() -> Stats:
+        return (await gateway.ask("GET", "/internal/stats", StatsReply)).stats
+
+    return routes

@@ -1,0 +1,36 @@
+"""What a call may refuse, for the OpenAPI document: taken from the error tree, so that the two cannot drift apart."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from fastapi import FastAPI
+
+from dynwork.errors import DynworkError, NoOrchestratorError, UnauthorizedError
+from dynwork.problems import MEDIA_TYPE, STATUS
+from dynwork.wire import Problem
+
+ALWAYS: tuple[type[DynworkError], ...] = (UnauthorizedError, NoOrchestratorError)
+"""What every call that needs a key may refuse."""
+
+
+def refusals(*kinds: type[DynworkError]) -> dict[int | str, dict[str, Any]]:
+    """Return FastAPI's ``responses`` for a call that refuses with ``kinds``, beside :data:`ALWAYS`."""
+    by_status: dict[int, list[str]] = {}
+    for kind in (*kinds, *ALWAYS):
+        by_status.setdefault(STATUS[kind], []).append(f"`{kind.code}`: {inspect.getdoc(kind)}")
+    return {status: {"model": Problem, "description": "\n\n".join(told)} for status, told in sorted(by_status.items())}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, every problem under its own media type."""
+    document = FastAPI.openapi(app)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for response in operation["responses"].values():
+                content = response.get("content", {})
+                schema = content.get("application/json", {}).get("schema", {})
+                if schema.get("$ref", "").endswith("/Problem"):
+                    content[MEDIA_TYPE] = content.pop("application/json")
+    return document

@@ -1,0 +1,1 @@
+"""The orchestrator: queues, leases, results, the fleet."""

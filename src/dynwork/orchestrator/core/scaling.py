@@ -1,0 +1,160 @@
+"""How many workers: a plan from the work ahead, not from the number of messages.
+
+Every job says how many steps it has left and every worker how many it makes a second, so the work ahead is known in
+seconds. The fleet should be able to do it within ``backlog_target_s``:
+
+    want = ceil(backlog_steps / (capacity of one worker * backlog_target_s)),  within [fleet_min, fleet_max]
+
+A chain cannot be split, so more workers than busy ones plus waiting jobs are of no use. Machines that are still
+booting count as workers: what was ordered is not ordered again. Growing needs no cooldown for that reason. Shrinking
+waits until nothing is queued, ends only workers that hold no lease and have been idle for ``cooldown_s``, the longest
+idle first, and never within ``cooldown_s`` of a launch.
+
+:func:`plan` is a function of what is seen and keeps no memory: the same sight gives the same plan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dynwork.orchestrator.core.job import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingPolicy:
+    """Bounds and pace of the fleet. Durations in seconds.
+
+    ``boot_timeout_s``: a machine whose worker has not been heard of for this long is ended (:func:`overdue`).
+    """
+
+    fleet_min: int = 1
+    fleet_max: int = 4
+    backlog_target_s: float = 5.0
+    cooldown_s: float = 5.0
+    boot_timeout_s: float = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The work ahead: ``backlog_steps`` over queued and leased jobs, ``queued`` jobs that no worker has yet."""
+
+    backlog_steps: float
+    queued: int
+
+
+class MemberState(StrEnum):
+    """``booting``: no worker heard of yet; ``silent``: its worker fell silent; ``leaving``: it is being ended."""
+
+    BOOTING = "booting"
+    READY = "ready"
+    SILENT = "silent"
+    LEAVING = "leaving"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One machine that has not ended. ``capacity``: its worker's steps per second, ``None`` until it was heard of.
+
+    ``since``: when it was launched (booting), last busy (ready) or last heard of (silent).
+    """
+
+    instance_id: str
+    state: MemberState
+    since: Instant
+    launched_at: Instant
+    capacity: float | None = None
+    leases: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now: start ``launch`` machines, or end those in ``drain``. ``decision`` says why, with the numbers."""
+
+    launch: int
+    drain: tuple[str, ...]
+    decision: str
+
+
+def plan(demand: Demand, fleet: Sequence[Member], policy: ScalingPolicy, now: Instant) -> Plan:
+    """Return what the fleet needs. Never more than ``fleet_max`` machines in all, never a busy one ended.
+
+    Silent and leaving machines do no work but take up places until they are gone.
+    """
+    usable = [member for member in fleet if member.state in (MemberState.BOOTING, MemberState.READY)]
+    want = _want(demand, usable, policy)
+    words = _words(demand, usable, want, policy)
+    if want > len(usable):
+        launch = max(0, min(want - len(usable), policy.fleet_max - len(fleet)))
+        if launch == 0:
+            return Plan(0, (), f"hold: {words}, but {len(fleet)} machines are there or leaving")
+        return Plan(launch, (), f"+{launch}: {words}")
+    keep = max(want, min(len(usable), policy.fleet_max)) if demand.queued else want
+    surplus = len(usable) - keep
+    if surplus == 0:
+        return Plan(0, (), f"hold: {words}" + (f", but {demand.queued} jobs wait to start" if keep > want else ""))
+    drain = _drainable(usable, policy, now)[:surplus]
+    if not drain:
+        return Plan(0, (), f"hold: {words}, but none has been idle for {policy.cooldown_s:.1f} s since the last launch")
+    idle_s = now - min(member.since for member in drain)
+    return Plan(
+        0, tuple(member.instance_id for member in drain), f"-{len(drain)}: {words}; idle for up to {idle_s:.1f} s"
+    )
+
+
+def overdue(fleet: Sequence[Member], policy: ScalingPolicy, now: Instant) -> list[Member]:
+    """Return the machines whose worker should have been heard of long ago: they will not become useful any more."""
+    waiting = (MemberState.BOOTING, MemberState.SILENT)
+    return [member for member in fleet if member.state in waiting and now - member.since >= policy.boot_timeout_s]
+
+
+def _want(demand: Demand, usable: Sequence[Member], policy: ScalingPolicy) -> int:
+    busy = sum(member.leases > 0 for member in usable)
+    of_use = busy + demand.queued
+    capacity = _capacity(usable)
+    if demand.backlog_steps <= 0 or of_use == 0:
+        sized = 0
+    elif capacity is None:
+        sized = 1  # one worker shows how fast they are; the rest is bought when that is known
+    else:
+        workers = demand.backlog_steps / (capacity * policy.backlog_target_s)
+        sized = math.ceil(min(workers, of_use, policy.fleet_max))
+    return min(max(sized, busy, policy.fleet_min), policy.fleet_max)
+
+
+def _capacity(usable: Sequence[Member]) -> float | None:
+    """Return the steps per second of one worker: the average of those that were measured."""
+    measured = [member.capacity for member in usable if member.capacity]
+    return sum(measured) / len(measured) if measured else None
+
+
+def _drainable(usable: Sequence[Member], policy: ScalingPolicy, now: Instant) -> list[Member]:
+    """Return the workers that may be ended now, longest idle first."""
+    if any(now - member.launched_at < policy.cooldown_s for member in usable):
+        return []
+    idle = [
+        member
+        for member in usable
+        if member.state is MemberState.READY and member.leases == 0 and now - member.since >= policy.cooldown_s
+    ]
+    return sorted(idle, key=lambda member: (member.since, member.instance_id))
+
+
+def _words(demand: Demand, usable: Sequence[Member], want: int, policy: ScalingPolicy) -> str:
+    booting = sum(member.state is MemberState.BOOTING for member in usable)
+    workers = f"{len(usable)} worker{'' if len(usable) == 1 else 's'}"
+    if booting:
+        workers += f" ({booting} booting)"
+    capacity = _capacity(usable)
+    if demand.backlog_steps <= 0:
+        work = "no work ahead"
+    elif capacity is None:
+        work = f"{demand.backlog_steps:.0f} steps ahead at a rate not known yet"
+    else:
+        work = f"{demand.backlog_steps / (capacity * len(usable)):.1f} s of work ahead"
+    return (
+        f"{work} for {workers}, target {policy.backlog_target_s:.1f} s;"
+        f" want {want} of {policy.fleet_min} to {policy.fleet_max}"
+    )

@@ -1,0 +1,1 @@
+"""Machines that come and go: the provider port, the autoscaler, reconciliation."""

@@ -1,0 +1,170 @@
+"""An orchestrator, from start to stop.
+
+The store is opened first and closed last. At a stop the parked asks are answered at once, requests in flight are
+served to their end with the rounds still running, the leadership is given up, and then the store lets go of its files.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from dynwork import logs
+from dynwork.clock import Clock
+from dynwork.orchestrator import app, routes_api, routes_worker
+from dynwork.orchestrator.bodies import Replies
+from dynwork.orchestrator.core.leasing import LeasePolicy
+from dynwork.orchestrator.core.retry import RetryPolicy
+from dynwork.orchestrator.dispatch import Dispatch
+from dynwork.orchestrator.grace import Grace
+from dynwork.orchestrator.leader import Leader
+from dynwork.orchestrator.lines import Lines
+from dynwork.orchestrator.metrics import Metrics
+from dynwork.orchestrator.reports import Reports
+from dynwork.orchestrator.rounds import WAITING_MAX, Rounds
+from dynwork.orchestrator.sampler import Sampler
+from dynwork.orchestrator.store.port import Rules, Store
+from dynwork.orchestrator.sweep import Sweep
+from dynwork.serving import Background, Stop, serve, url_of
+from dynwork.settings import OrchestratorSettings
+
+log = logs.get("dynwork.orchestrator")
+
+ALONE = "the only orchestrator"
+"""Holder of the leadership where there can be no other."""
+
+WorkerGone = Callable[[str], Awaitable[object]]
+"""Told the id of a worker whose process is known to be dead."""
+
+
+class Scaler(Protocol):
+    """Who starts and ends workers. ``decision``: its latest, in words."""
+
+    decision: str | None
+
+    async def run(self) -> None:
+        """Look after the fleet, for ever."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the composition root builds for an orchestrator. ``uniform`` draws from [0, 1).
+
+    ``scaler`` makes the scaler from who leads and from what is told of dead workers (``None``: their leases are left to
+    expire); without it nobody starts workers but the operator. ``alone``: the store serves one orchestrator only, so
+    whoever has opened it leads, and need not wait for the time of one that was killed to run out.
+    """
+
+    store: Store
+    clock: Clock
+    uniform: Callable[[], float]
+    new_id: Callable[[], str]
+    scaler: Callable[[Leader, WorkerGone | None], Scaler] | None = None
+    alone: bool = False
+
+
+def rules(settings: OrchestratorSettings) -> Rules:
+    """Return what the store applies inside its transactions."""
+    return Rules(
+        leasing=LeasePolicy(settings.lease_s, settings.heartbeat_s, settings.prefetch_s, settings.lease_batch_max),
+        retry=RetryPolicy(
+            settings.attempts_max, settings.losses_max, settings.retry_backoff_s, settings.retry_backoff_s_max
+        ),
+        queue_jobs_max=settings.queue_jobs_max,
+    )
+
+
+class Orchestrator:
+    """The parts of one orchestrator, put together over a store that is open."""
+
+    def __init__(self, settings: OrchestratorSettings, outside: Outside, url: str) -> None:
+        """``url``: how others reach it."""
+        store, clock, leasing = outside.store, outside.clock, rules(settings).leasing
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        metrics = Metrics(registry)
+        self.rounds = Rounds(store, clock, metrics, Lines(round_max=settings.round_items_max, waiting_max=WAITING_MAX))
+        self.dispatch = Dispatch(self.rounds, store, clock, metrics, settings.poll_wait_s_max)
+        self.grace = Grace(clock, leasing)
+        self.sweep = Sweep(store, clock, self.grace, metrics, settings.retention_s)
+        self.leader = Leader(store, clock, metrics, ALONE if outside.alone else f"{url} {outside.new_id()}")
+        self.sampler = Sampler(store, clock, metrics)
+        self.scaler = outside.scaler(self.leader, self._gone(settings)) if outside.scaler else None
+        self._url = url
+        self._bounds = (settings.fleet_min, settings.fleet_max)
+        self._listen()
+        desk = routes_api.Desk(self.rounds, store, self.sampler, self, settings.iterations_max)
+        replies = Replies(lambda: [url])
+        self.app = app.create(
+            settings,
+            for_api=routes_api.routes(desk, replies),
+            for_workers=routes_worker.routes(
+                self.dispatch, Reports(self.rounds, leasing, metrics, outside.uniform), leasing, replies
+            ),
+            pages=app.health_pages(settings, registry, lambda: self.sampler.trouble),
+        )
+
+    def _gone(self, settings: OrchestratorSettings) -> WorkerGone | None:
+        return self.sweep.worker_gone if settings.worker_gone_shortcut else None
+
+    def _listen(self) -> None:
+        self.rounds.on_commit(lambda _round, _receipt: self.grace.store_served())
+        self.rounds.on_store_away(self.grace.store_failed)
+        self.sweep.on_claimable(self.dispatch.nudge)
+        self.sampler.on_sample(lambda sample: self.dispatch.drain(sample.workers))
+
+    # -- what is shown of the fleet beside the store's rows
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Fewest and most workers."""
+        return self._bounds
+
+    @property
+    def leader_name(self) -> str | None:
+        """Who leads, if it is this orchestrator."""
+        return self._url if self.leader.leads() else None
+
+    @property
+    def decision(self) -> str | None:
+        """The scaler's latest decision, in words."""
+        return self.scaler.decision if self.scaler else None
+
+    def background(self, stop: Stop) -> list[Background]:
+        """Return the tasks that must run beside the app."""
+
+        async def answer_parked() -> None:
+            await stop.wait()
+            self.dispatch.stop()
+
+        return [
+            answer_parked,
+            self.rounds.run,
+            self.dispatch.watch,
+            self.leader.run,
+            self.sampler.run,
+            partial(self.sweep.run, self.leader.leads),
+            *([self.scaler.run] if self.scaler else []),
+        ]
+
+
+async def run(settings: OrchestratorSettings, outside: Outside, listener: socket.socket, stop: Stop) -> None:
+    """Serve on ``listener`` until ``stop``. Raises ``StoreLockedError`` if the store is another's."""
+    url = settings.orchestrator_url or url_of(listener)
+    try:
+        await outside.store.open()
+        orchestrator = Orchestrator(settings, outside, url)
+        await orchestrator.sampler.look()
+        await orchestrator.leader.renew()
+        log.info("orchestrator_listening", url=url, provider=settings.fleet_provider)
+        await serve(orchestrator.app, listener, stop, orchestrator.background(stop))
+        await orchestrator.leader.resign()
+    finally:
+        listener.close()
+        await outside.store.close()
+    log.info("orchestrator_stopped")

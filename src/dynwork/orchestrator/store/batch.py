@@ -1,0 +1,256 @@
+"""The unit of work of one transaction: rows locked, changed in Python by the pure rules, written back together.
+
+Locks are taken in one order everywhere: workers by id, then jobs by id, then the cluster's row (the feed counter), the
+last. A job changes only through :meth:`Batch.step` or enters through :meth:`Batch.add`; both keep account of what the
+transaction does to the totals. Nothing is written before :meth:`Batch.flush`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import TypeVar
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from dynwork.orchestrator.core import machine
+from dynwork.orchestrator.core.job import Instant, Job, JobState
+from dynwork.orchestrator.core.worker import Worker
+from dynwork.orchestrator.store import tables
+from dynwork.orchestrator.store.port import Rules
+from dynwork.orchestrator.store.rows import (
+    LEASED,
+    SELECT_JOB,
+    SELECT_WORKER,
+    UPDATE_JOB,
+    changes_of,
+    columns_of,
+    job_of,
+    worker_columns,
+    worker_of,
+)
+
+IN_LIST_MAX = 500
+"""Values in one IN list: engines bound the parameters of a statement."""
+
+LIMIT_NONE = 2**31 - 1
+"""More leases than one worker can hold."""
+
+_j, _w = tables.job.c, tables.worker.c
+_JOBS_BY_ID = SELECT_JOB.where(_j.job_id.in_(bindparam("ids", expanding=True))).order_by(_j.job_id).with_for_update()
+_LEASES_OF = (
+    SELECT_JOB.where(_j.state == LEASED, _j.worker_id.in_(bindparam("ids", expanding=True)))
+    .order_by(_j.job_id)
+    .limit(bindparam("limit"))
+    .with_for_update()
+)
+_LEAVING = (
+    select(tables.instance.c.instance_id)
+    .where(
+        tables.instance.c.instance_id.in_(bindparam("ids", expanding=True)),
+        tables.instance.c.state.in_(["draining", "ended"]),
+    )
+    .order_by(tables.instance.c.instance_id)
+    .with_for_update(read=True)
+)
+_WORKERS_BY_ID = (
+    SELECT_WORKER.where(_w.worker_id.in_(bindparam("ids", expanding=True))).order_by(_w.worker_id).with_for_update()
+)
+_INSERT_JOB = insert(tables.job)
+_INSERT_WORKER = insert(tables.worker)
+_UPDATE_WORKER = (
+    update(tables.worker)
+    .where(_w.worker_id == bindparam("at"))
+    .values({column.name: bindparam(column.name) for column in _w if column.name != "worker_id"})
+)
+_TAKE_POSITIONS = (
+    update(tables.cluster)
+    .values(position=tables.cluster.c.position + bindparam("taken"))
+    .returning(tables.cluster.c.position)
+)
+_TALLIED = [column for column in tables.tally.c if column.name != "shard"]
+_ADD_TO_TALLY = (
+    update(tables.tally)
+    .where(tables.tally.c.shard == bindparam("at"))
+    .values({column.name: column + bindparam(f"add_{column.name}") for column in _TALLIED})
+)
+
+T = TypeVar("T")
+
+
+def chunks(items: Iterable[T], size: int = IN_LIST_MAX) -> Iterator[list[T]]:
+    """Cut ``items`` into lists of at most ``size``."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+class Batch:
+    """One transaction's view of jobs and workers, and what it changed."""
+
+    def __init__(self, conn: Connection, rules: Rules, now: Instant, shard: str) -> None:
+        """``shard`` names the row of the totals that this writer keeps."""
+        self.conn = conn
+        self.rules = rules
+        self.now = now
+        self.jobs: dict[str, Job] = {}
+        self.workers: dict[str, Worker] = {}
+        self.leases: defaultdict[str, set[str]] = defaultdict(set)
+        self.leaving: set[str | None] = set()
+        self.ended: list[str] = []
+        self.shard = shard
+        self._new: set[str] = set()
+        self._dirty: set[str] = set()
+        self._known_workers: set[str] = set()
+        self._dirty_workers: set[str] = set()
+        self._before: dict[str, JobState | None] = {}
+        self._totals: Counter[str] = Counter()
+
+    # -- locking, which is loading
+    def lock_workers(self, worker_ids: Iterable[str]) -> None:
+        """Lock and load the workers that exist."""
+        for ids in chunks(sorted(set(worker_ids) - self._known_workers)):
+            for row in self.conn.execute(_WORKERS_BY_ID, {"ids": ids}):
+                self.workers[row.worker_id] = worker_of(row)
+                self._known_workers.add(row.worker_id)
+
+    def lock_leases(self, worker_ids: Iterable[str], limit: int | None = None) -> None:
+        """Lock and load the jobs leased to these workers, all or the first; :attr:`leases` then holds their ids."""
+        for ids in chunks(sorted(set(worker_ids))):
+            for row in self.conn.execute(_LEASES_OF, {"ids": ids, "limit": limit or LIMIT_NONE}):
+                self._loaded(job_of(row))
+
+    def lock_instances(self, instance_ids: Iterable[str | None]) -> None:
+        """Lock the instances; :attr:`leaving` then holds those whose workers get nothing more."""
+        for ids in chunks(sorted({instance_id for instance_id in instance_ids if instance_id is not None})):
+            self.leaving.update(self.conn.scalars(_LEAVING, {"ids": ids}))
+
+    def lock_jobs(self, job_ids: Iterable[str]) -> None:
+        """Lock and load the jobs that exist."""
+        for ids in chunks(sorted(set(job_ids) - self.jobs.keys())):
+            for row in self.conn.execute(_JOBS_BY_ID, {"ids": ids}):
+                self._loaded(job_of(row))
+
+    def take(self, job: Job) -> None:
+        """Take in a job that was locked by its own statement (a claim)."""
+        if job.job_id not in self.jobs:
+            self._loaded(job)
+
+    def is_queued(self, stored: Job) -> bool:
+        """Say whether a job that is queued in the store is so for this transaction, which may not have written yet."""
+        return self.jobs.get(stored.job_id, stored).state is JobState.QUEUED
+
+    def _loaded(self, job: Job) -> None:
+        if job.job_id in self.jobs:
+            return
+        self.jobs[job.job_id] = job
+        self._before[job.job_id] = job.state
+        self._keep_lease(job)
+
+    # -- changing
+    def step(self, job_id: str, event: machine.Event) -> Job:
+        """Let ``event`` happen to a loaded job; return it as it is then."""
+        before = self.jobs[job_id]
+        after = machine.step(before, event, self.now, self.rules.retry)
+        if after is not before:
+            self._put(before, after)
+        return after
+
+    def add(self, job: Job) -> None:
+        """Take in a new job."""
+        self._new.add(job.job_id)
+        self._before[job.job_id] = None
+        self._totals["submitted"] += 1
+        self._put(None, job)
+
+    def put_worker(self, worker: Worker) -> None:
+        """Take in a new or changed worker."""
+        self.workers[worker.facts.worker_id] = worker
+        self._dirty_workers.add(worker.facts.worker_id)
+
+    def _put(self, before: Job | None, after: Job) -> None:
+        self.jobs[after.job_id] = after
+        self._dirty.add(after.job_id)
+        if before is not None:
+            self._count(before, -1)
+            if before.lease.worker_id is not None:
+                self.leases[before.lease.worker_id].discard(before.job_id)
+        self._count(after, +1)
+        self._keep_lease(after)
+        if after.terminal and not (before is not None and before.terminal):
+            self.ended.append(after.job_id)
+            self._totals["completed"] += after.state is JobState.SUCCEEDED
+
+    def _keep_lease(self, job: Job) -> None:
+        if job.state is JobState.LEASED and job.lease.worker_id is not None:
+            self.leases[job.lease.worker_id].add(job.job_id)
+
+    def _count(self, job: Job, sign: int) -> None:
+        self._totals[job.state.value] += sign
+        if not job.terminal:
+            self._totals["backlog_steps"] += sign * job.chain.remaining
+
+    @property
+    def claimable(self) -> int:
+        """Jobs that are queued and due now and were not queued before this transaction."""
+        return sum(
+            1
+            for job_id, state in self._before.items()
+            if state is not JobState.QUEUED
+            and (job := self.jobs[job_id]).state is JobState.QUEUED
+            and job.not_before <= self.now
+        )
+
+    @property
+    def queued_here(self) -> int:
+        """By how many this transaction has raised the number of queued jobs so far."""
+        return self._totals[JobState.QUEUED.value]
+
+    # -- writing
+    def flush(self) -> None:
+        """Write what has changed so far, so that this transaction's own queries see it.
+
+        A job that ended waits for its position in the feed, which :meth:`close` gives.
+        """
+        self._flush_workers()
+        ready = [
+            self.jobs[job_id]
+            for job_id in sorted(self._dirty)
+            if not self.jobs[job_id].terminal or self.jobs[job_id].position is not None
+        ]
+        new = [columns_of(job) for job in ready if job.job_id in self._new]
+        if new:
+            self.conn.execute(_INSERT_JOB, new)
+        changed = [changes_of(job) for job in ready if job.job_id not in self._new]
+        if changed:
+            self.conn.execute(UPDATE_JOB, changed)
+        written = {job.job_id for job in ready}
+        self._new -= written
+        self._dirty -= written
+
+    def _flush_workers(self) -> None:
+        rows = [worker_columns(self.workers[worker_id]) for worker_id in sorted(self._dirty_workers)]
+        new = [row for row in rows if row["worker_id"] not in self._known_workers]
+        if new:
+            self.conn.execute(_INSERT_WORKER, new)
+        changed = [{**row, "at": row.pop("worker_id")} for row in rows if row["worker_id"] in self._known_workers]
+        if changed:
+            self.conn.execute(_UPDATE_WORKER, changed)
+        self._known_workers |= self._dirty_workers
+        self._dirty_workers.clear()
+
+    def close(self) -> None:
+        """Give the jobs that ended their positions in the feed and write everything. The counter's row comes last."""
+        self._add_to_tally()
+        if self.ended:
+            last = self.conn.execute(_TAKE_POSITIONS, {"taken": len(self.ended)}).scalar_one()
+            for position, job_id in enumerate(self.ended, start=last - len(self.ended) + 1):
+                self.jobs[job_id] = replace(self.jobs[job_id], position=position)
+        self.flush()
+
+    def _add_to_tally(self) -> None:
+        if any(self._totals.values()):
+            changes = {f"add_{column.name}": self._totals[column.name] for column in _TALLIED}
+            self.conn.execute(_ADD_TO_TALLY, {"at": self.shard, **changes})

@@ -1,0 +1,259 @@
+"""What each command of a round does, said once and plainly: the heart of the reference store.
+
+:class:`Books` is all that a store remembers. A :class:`Transaction` carries out commands on books that nobody else
+sees, one after the other, by the rules of :mod:`dynwork.orchestrator.core`; whoever made it keeps the books or drops
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+
+from dynwork.errors import DynworkError, JobFinishedError, KeyReusedError, NotFoundError, QueueFullError
+from dynwork.orchestrator.core import machine
+from dynwork.orchestrator.core.instance import Instance, InstanceState
+from dynwork.orchestrator.core.job import Instant, Job, JobState, LeaseEnd, LeaseRef, Submission
+from dynwork.orchestrator.core.leasing import Hand
+from dynwork.orchestrator.core.machine import Verdict
+from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState
+from dynwork.orchestrator.store.port import Ask, Cancel, Grant, Heartbeat, Held, Pulse, Report, Rules, Swept
+
+LEASE_ENDS: dict[type[machine.Report], LeaseEnd] = {
+    machine.Completed: LeaseEnd.COMPLETED,
+    machine.Failed: LeaseEnd.FAILED,
+    machine.Released: LeaseEnd.RELEASED,
+}
+NOT_TO_BE_GIVEN_WORK = frozenset({InstanceState.DRAINING, InstanceState.ENDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Leadership:
+    """Who leads, under which epoch, until when."""
+
+    holder: str
+    epoch: int
+    until: Instant
+
+
+@dataclass(slots=True)
+class Books:
+    """Everything remembered. ``ended`` is the newest feed position, ``retired`` the highest one deleted."""
+
+    jobs: dict[str, Job] = field(default_factory=dict)
+    workers: dict[str, Worker] = field(default_factory=dict)
+    instances: dict[str, Instance] = field(default_factory=dict)
+    leadership: Leadership | None = None
+    submitted: int = 0
+    completed: int = 0
+    ended: int = 0
+    retired: int = 0
+
+    def copy(self) -> Books:
+        """Return books that can be written without changing these."""
+        return replace(self, jobs=dict(self.jobs), workers=dict(self.workers), instances=dict(self.instances))
+
+    def leases_of(self, worker_id: str) -> list[Job]:
+        """The jobs leased to a worker, in claim order."""
+        return sorted(
+            (job for job in self.jobs.values() if job.state is JobState.LEASED and job.lease.worker_id == worker_id),
+            key=claim_order,
+        )
+
+
+def claim_order(job: Job) -> tuple[int, Instant, str]:
+    """Highest priority first, then longest due, then oldest id."""
+    return (-job.priority, job.not_before, job.job_id)
+
+
+class Transaction:
+    """One ``now``, one set of books, any number of commands."""
+
+    def __init__(self, books: Books, rules: Rules, now: Instant) -> None:
+        self.books = books
+        self.ended = 0
+        self._rules = rules
+        self._now = now
+        self._queued_before = {job.job_id for job in books.jobs.values() if job.state is JobState.QUEUED}
+
+    @property
+    def claimable(self) -> int:
+        """Jobs that wait and are due now, and did not wait before this transaction."""
+        return sum(job.job_id not in self._queued_before for job in self._due())
+
+    def report(self, report: Report) -> Verdict:
+        """Let a worker end one of its leases."""
+        job = self.books.jobs.get(report.held.job_id)
+        if job is None:
+            return Verdict.STALE
+        verdict = machine.judge(job, _ref(report.held, report.incarnation), LEASE_ENDS[type(report.event)])
+        if verdict is None:
+            self._step(job, report.event)
+            verdict = Verdict.ACCEPTED
+        if verdict is Verdict.ACCEPTED:
+            self._busy(report.worker_id)
+        return verdict
+
+    def heartbeat(self, beat: Heartbeat) -> Pulse:
+        """Renew the worker's row; take its checkpoints; tell it what became of what it holds."""
+        known = self.books.workers.get(beat.worker_id)
+        if known is None:
+            self._hear(WorkerFacts(beat.worker_id, beat.incarnation, beat.pace))
+        elif known.facts.incarnation != beat.incarnation:
+            return Pulse(stale=beat.holding)
+        else:  # lanes are told when asking for work
+            self._hear(replace(known.facts, pace=replace(beat.pace, lanes=known.facts.pace.lanes)))
+        drain = self._draining(beat.worker_id)
+        if not drain:
+            self._renew(beat.holding, beat.incarnation)
+        for held, checkpoint in beat.checkpoints:
+            job = self.books.jobs.get(held.job_id)
+            if job and job.state is JobState.LEASED and machine.holds(job, _ref(held, beat.incarnation)):
+                self._step(job, checkpoint)
+        fates = [(held, self._fate(held, beat.incarnation)) for held in beat.holding]
+        again = () if drain else self._unlisted(beat.worker_id, beat.holding)
+        if again or any(fate == "leased" for _, fate in fates):
+            self._busy(beat.worker_id)
+        return Pulse(
+            cancelled=tuple(held for held, fate in fates if fate == "cancelled"),
+            stale=tuple(held for held, fate in fates if fate == "stale"),
+            grants=again,
+            drain=drain,
+        )
+
+    def cancel(self, cancel: Cancel) -> Job | DynworkError:
+        """End a job because its owner does not want it."""
+        job = self.books.jobs.get(cancel.job_id)
+        if job is None or job.owner != cancel.owner:
+            return NotFoundError(f"there is no job {cancel.job_id}")
+        if job.state is JobState.CANCELLED:
+            return job
+        if job.terminal:
+            return JobFinishedError(f"job {cancel.job_id} is {job.state} already")
+        return self._step(job, machine.Cancelled())
+
+    def submit(self, submission: Submission) -> Job | DynworkError:
+        """Enter a new job, or find the one that the submission repeats."""
+        earlier = self.books.jobs.get(submission.job_id) or self._with_key(submission.owner, submission.key)
+        if earlier is not None:
+            if (earlier.owner, earlier.fingerprint) == (submission.owner, submission.fingerprint):
+                return earlier
+            return KeyReusedError("the idempotency key or job id was used before, for a different job")
+        job = machine.submit(submission, self._now)
+        queued = sum(one.state is JobState.QUEUED for one in self.books.jobs.values())
+        if not job.terminal and queued >= self._rules.queue_jobs_max:
+            return QueueFullError(f"{queued} jobs are waiting already")
+        self.books.submitted += 1
+        return self._store(job)
+
+    def ask(self, ask: Ask) -> Grant:
+        """Give a worker what it lost on the way, and as much new work as it can start soon."""
+        worker_id, incarnation = ask.facts.worker_id, ask.facts.incarnation
+        known = self.books.workers.get(worker_id)
+        if known is not None and known.facts.incarnation != incarnation:
+            self._expire(self.books.leases_of(worker_id))
+        self._hear(ask.facts)
+        if self._draining(worker_id):
+            return Grant(drain=True)
+        listed = (*ask.holding, *ask.unreported)
+        self._renew(listed, incarnation)
+        again = self._unlisted(worker_id, listed)
+        computing = [job for job in self.books.leases_of(worker_id) if _held(job) not in ask.unreported]
+        hand = Hand(ask.facts.pace, [job.chain.remaining for job in computing], self._rules.leasing)
+        fresh = []
+        for job in self._due():
+            if not hand.wants:
+                break
+            if not ask.facts.kinds or job.kind in ask.facts.kinds:
+                hand.deal(job.chain.remaining)
+                fresh.append(self._step(job, machine.Leased(worker_id, incarnation)))
+        if again or fresh:
+            self._busy(worker_id)
+        return Grant((*again, *fresh))
+
+    def lose(self, worker_ids: Iterable[str], limit: int | None) -> Swept:
+        """Give the workers up for lost and expire at most ``limit`` of their leases, in order of job id."""
+        lost = []
+        leases: list[Job] = []
+        for worker_id in sorted(set(worker_ids) & self.books.workers.keys()):
+            worker = self.books.workers[worker_id]
+            if worker.state is not WorkerState.LOST:
+                lost.append(worker_id)
+            self.books.workers[worker_id] = replace(worker, state=WorkerState.LOST)
+            leases += self.books.leases_of(worker_id)
+        leases = sorted(leases, key=lambda job: job.job_id)[:limit]
+        self._expire(leases)
+        return Swept(len(leases), self.claimable, self.ended, tuple(lost))
+
+    # -- the parts that they share
+    def _step(self, job: Job, event: machine.Event) -> Job:
+        return self._store(machine.step(job, event, self._now, self._rules.retry))
+
+    def _store(self, job: Job) -> Job:
+        """Keep the job as it is now; one that has just ended gets the next place in the feed."""
+        if job.terminal:
+            self.ended += 1
+            self.books.ended += 1
+            self.books.completed += job.state is JobState.SUCCEEDED
+            job = replace(job, position=self.books.ended)
+        self.books.jobs[job.job_id] = job
+        return job
+
+    def _expire(self, leases: Iterable[Job]) -> None:
+        for job in sorted(leases, key=lambda job: job.job_id):
+            self._step(job, machine.Expired())
+
+    def _due(self) -> list[Job]:
+        waiting = (job for job in self.books.jobs.values() if job.state is JobState.QUEUED)
+        return sorted((job for job in waiting if job.not_before <= self._now), key=claim_order)
+
+    def _with_key(self, owner: str, key: str | None) -> Job | None:
+        same = (job for job in self.books.jobs.values() if key is not None and (job.owner, job.key) == (owner, key))
+        return next(same, None)
+
+    def _hear(self, facts: WorkerFacts) -> None:
+        """The worker is there. It is draining while its instance is on its way out, else ready."""
+        known = self.books.workers.get(facts.worker_id)
+        its_instance = self.books.instances.get(facts.instance_id or "")
+        leaving = its_instance is not None and its_instance.state in NOT_TO_BE_GIVEN_WORK
+        self.books.workers[facts.worker_id] = Worker(
+            facts=facts,
+            state=WorkerState.DRAINING if leaving else WorkerState.READY,
+            lease_until=self._now + self._rules.leasing.lease_s,
+            last_seen_at=self._now,
+            busy_at=known.busy_at if known else self._now,
+        )
+
+    def _draining(self, worker_id: str) -> bool:
+        return self.books.workers[worker_id].state is WorkerState.DRAINING
+
+    def _busy(self, worker_id: str) -> None:
+        if worker_id in self.books.workers:
+            self.books.workers[worker_id] = replace(self.books.workers[worker_id], busy_at=self._now)
+
+    def _renew(self, listed: Iterable[Held], incarnation: str) -> None:
+        """Leases that had merely expired go on."""
+        for held in listed:
+            job = self.books.jobs.get(held.job_id)
+            if job and job.state is JobState.QUEUED and machine.holds(job, _ref(held, incarnation)):
+                self._step(job, machine.Renewed())
+
+    def _unlisted(self, worker_id: str, listed: Collection[Held]) -> tuple[Job, ...]:
+        return tuple(job for job in self.books.leases_of(worker_id) if _held(job) not in listed)
+
+    def _fate(self, held: Held, incarnation: str) -> str:
+        """What became of a lease that the worker believes to have: leased, expired, cancelled or stale."""
+        job = self.books.jobs.get(held.job_id)
+        if job is None or (job.lease.epoch, job.lease.incarnation) != (held.epoch, incarnation):
+            return "stale"
+        if machine.holds(job, _ref(held, incarnation)):
+            return "leased" if job.state is JobState.LEASED else "expired"
+        return "cancelled" if job.state is JobState.CANCELLED and job.lease.end is None else "stale"
+
+
+def _ref(held: Held, incarnation: str) -> LeaseRef:
+    return LeaseRef(held.job_id, held.epoch, incarnation)
+
+
+def _held(job: Job) -> Held:
+    return Held(job.job_id, job.lease.epoch)

@@ -1,0 +1,322 @@
+"""The store's contract.
+
+Every engine (SQLite, the in-memory reference, later PostgreSQL) implements :class:`Store` and passes one contract
+suite, :mod:`dynwork.testing.store_contract`.
+
+Writes come in :class:`Round` s: everything that waited, in ONE transaction with ONE ``now``. A round behaves exactly as
+if its items had been carried out one by one, in this order: reports, heartbeats, cancels, submissions, asks; within a
+kind, in the order given. When ``commit`` returns, all of it is durable; when it raises, none of it happened. An
+expected outcome is a value in the receipt; an exception means that the round as a whole failed.
+
+All times are seconds since the epoch and are given by the caller; a store reads no clock. All work is in steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dynwork.errors import DynworkError
+from dynwork.orchestrator.core import instance, machine
+from dynwork.orchestrator.core.instance import Instance
+from dynwork.orchestrator.core.job import Instant, Job, Submission
+from dynwork.orchestrator.core.leasing import LeasePolicy
+from dynwork.orchestrator.core.machine import Verdict
+from dynwork.orchestrator.core.retry import RetryPolicy
+from dynwork.orchestrator.core.worker import Pace, Worker, WorkerFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The policies that a store applies inside its transactions. Durations in seconds."""
+
+    leasing: LeasePolicy = LeasePolicy()
+    retry: RetryPolicy = RetryPolicy()
+    queue_jobs_max: int = 10_000_000
+
+
+# --- what is asked of a round ----------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease as its worker names it; the incarnation is the command's."""
+
+    job_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A worker ends one lease: ``event`` says how. Answer: a :class:`Verdict`; an unknown job is ``stale``.
+
+    ``accepted``, at first or repeated, also moves the worker's ``busy_at`` to ``now``. Nothing else of its row changes:
+    only heartbeats and asks renew it.
+    """
+
+    worker_id: str
+    incarnation: str
+    held: Held
+    event: machine.Report
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A worker lives, and this is all it holds (unacknowledged reports included). Answer: :class:`Pulse`.
+
+    Renews the worker's row (``lease_until = now + lease_s``) and its rates; its lanes are told by asks. A lease of the
+    latest epoch that had merely expired goes on; then the checkpoints of current leases are taken, whether listed or
+    not. Holding a lease, or being granted one again, moves ``busy_at`` to ``now``. A heartbeat of an incarnation that
+    is not the worker's latest renews nothing and hears that all it holds is stale; a worker that the store does not
+    know is registered. ``holding`` names no lease twice.
+
+    Whoever is heard of is ``ready``, or ``draining`` if its instance is draining or ended. A draining worker keeps what
+    is leased to it, but is given nothing: no new work, no lost grants, and what had expired stays expired (it is not
+    told ``stale``: the release that the drain asks for still counts). So a worker that was found idle stays idle.
+    """
+
+    worker_id: str
+    incarnation: str
+    pace: Pace
+    holding: tuple[Held, ...] = ()
+    checkpoints: tuple[tuple[Held, machine.Checkpointed], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The owner does not want the job. Answer: the job, or ``NotFoundError`` / ``JobFinishedError`` as a value."""
+
+    owner: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A worker wants work. Answer: :class:`Grant`.
+
+    Registers the worker or renews its row, as a heartbeat does. A new incarnation of a known worker loses the leases of
+    the old one at once (they expire, in order of job id; the old process may still be heard as long as they were not
+    given to another). What is listed in ``holding`` or ``unreported`` and had merely expired goes on. Leases of this
+    incarnation that are in neither (by id and epoch) are granted again, in claim order and under the same epoch: the
+    reply that carried them was lost. Then new work: chains for all lanes plus what starts within ``prefetch_s``
+    (:class:`~dynwork.orchestrator.core.leasing.Hand`, over the steps remaining of what it holds less what is
+    unreported), in claim order: priority, highest first; then ``not_before``; then job id; never before
+    ``not_before``; only kinds that the worker knows. Any grant moves ``busy_at`` to ``now``. A draining worker gets
+    nothing.
+    """
+
+    facts: WorkerFacts
+    holding: tuple[Held, ...] = ()
+    unreported: tuple[Held, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What is committed together. Answers come in the same order, in :class:`Receipt`."""
+
+    reports: Sequence[Report] = ()
+    heartbeats: Sequence[Heartbeat] = ()
+    cancels: Sequence[Cancel] = ()
+    submissions: Sequence[Submission] = ()
+    asks: Sequence[Ask] = ()
+
+
+# --- what a round answers --------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The answer to a heartbeat.
+
+    ``cancelled``: held jobs that the client cancelled under this very lease; ``stale``: every other held job that is
+    not (any more) this worker's, be it that the worker's own report ended it; both in the order of ``holding``.
+    ``grants``: leases of this incarnation that it did not list, sent again, in claim order.
+    """
+
+    cancelled: tuple[Held, ...] = ()
+    stale: tuple[Held, ...] = ()
+    grants: tuple[Job, ...] = ()
+    drain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The answer to an ask: jobs as they stand after being leased. ``drain``: ask no more."""
+
+    grants: tuple[Job, ...] = ()
+    drain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answers of a committed round.
+
+    A submission is answered with the job that stands for it: the new one, or the earlier one with the same id or the
+    same (owner, key) and fingerprint; ``KeyReusedError`` if the fingerprints (or the owners of one id) differ;
+    ``QueueFullError`` when it would be the job beyond ``queue_jobs_max`` queued ones. ``claimable`` counts jobs that
+    are queued and due (``not_before <= now``) at the end of the round and were not queued before it; ``ended`` counts
+    jobs that reached a terminal state in it.
+    """
+
+    verdicts: Sequence[Verdict] = ()
+    pulses: Sequence[Pulse] = ()
+    cancels: Sequence[Job | DynworkError] = ()
+    submissions: Sequence[Job | DynworkError] = ()
+    grants: Sequence[Grant] = ()
+    claimable: int = 0
+    ended: int = 0
+
+
+# --- what is read ----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many jobs are in each state, and the work ahead; kept inside the transactions, never counted.
+
+    ``backlog_steps`` sums ``total - done`` over queued and leased jobs (float: it may pass 2^63). ``submitted`` (new
+    jobs) and ``completed`` (jobs that succeeded) only ever rise: rates are differences. The five states count what is
+    kept: retention lowers them.
+    """
+
+    queued: int = 0
+    leased: int = 0
+    succeeded: int = 0
+    dead: int = 0
+    cancelled: int = 0
+    backlog_steps: float = 0.0
+    submitted: int = 0
+    completed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """Terminal jobs in commit order, and the position to go on from (as of this very read)."""
+
+    jobs: Sequence[Job] = ()
+    next: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep did. ``more``: the bound was met, sweep again at once."""
+
+    expired: int = 0
+    claimable: int = 0
+    ended: int = 0
+    workers: tuple[str, ...] = field(default=())
+    more: bool = False
+
+
+class Store(Protocol):
+    """Everything the orchestrator remembers. Methods raise ``StoreUnavailableError`` when the engine cannot serve."""
+
+    async def open(self) -> None:
+        """Migrate to the newest schema and get ready. SQLite: raises ``StoreLockedError`` if another process has it."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files and connections; whatever was committed stays."""
+        ...
+
+    async def cluster_id(self) -> str:
+        """Return the id that was drawn when the store was created; instances are tagged with it."""
+        ...
+
+    # -- the way of a job
+    async def commit(self, round_: Round, now: Instant) -> Receipt:
+        """Carry out a round in one transaction; see the module's text for what that promises."""
+        ...
+
+    async def expire(self, now: Instant, limit: int) -> Swept:
+        """Expire the leases of workers whose ``lease_until`` is before ``now``; at most ``limit`` jobs.
+
+        In order of job id. Every such worker becomes ``lost`` at once, until it is heard of again. The job keeps its
+        epoch and its place.
+        """
+        ...
+
+    async def worker_gone(self, worker_id: str, now: Instant) -> Swept:
+        """The worker's process is known to be dead: expire its leases at once, as :meth:`expire` does.
+
+        Unknown worker: nothing happens.
+        """
+        ...
+
+    async def retire(self, before: Instant, limit: int) -> int:
+        """Delete at most ``limit`` jobs that ended before ``before``, oldest feed position first; return how many.
+
+        Stops at the first job that is to be kept, so that what remains of the feed has no gap.
+
+        Cursors older than the highest deleted position are expired from then on.
+        """
+        ...
+
+    async def forget_workers(self, before: Instant) -> int:
+        """Delete lost workers without leases that were last seen before ``before``; return how many."""
+        ...
+
+    async def next_due(self, now: Instant) -> Instant | None:
+        """Return the earliest ``not_before`` of a queued job (in the past: work waits), ``None`` if none is queued."""
+        ...
+
+    # -- reads
+    async def job(self, owner: str, job_id: str) -> Job | None:
+        """Return the owner's job; a foreign job is as unknown as one that never was."""
+        ...
+
+    async def newest_succeeded(self, owner: str, top: int) -> Sequence[Job]:
+        """Return at most ``top`` succeeded jobs of the owner, newest feed position first."""
+        ...
+
+    async def feed(self, owner: str, after: int | None, limit: int) -> FeedPage:
+        """Return the owner's terminal jobs with a feed position above ``after``, in commit order, at most ``limit``.
+
+        ``after=None`` starts from the oldest kept. ``next`` is the position of the last entry when the page is full,
+        else the newest position of the whole store in the same snapshot: a follower without entries of its own does not
+        fall behind retention. Raises ``CursorExpiredError`` if entries after ``after`` may have been deleted.
+        """
+        ...
+
+    async def totals(self) -> Totals:
+        """Return the totals; constant cost."""
+        ...
+
+    async def workers(self) -> Sequence[Worker]:
+        """Return every known worker with the number of its leases, in order of worker id."""
+        ...
+
+    # -- the fleet: every act names the epoch of the leadership it was planned under
+    async def lead(self, holder: str, now: Instant, ttl_s: float) -> int | None:
+        """Take or keep the leadership until ``now + ttl_s``; return its epoch, ``None`` while another holds it.
+
+        A new holder raises the epoch; the first has 1. The present holder keeps its own, however late it comes, as long
+        as nobody took over.
+        """
+        ...
+
+    async def instances(self) -> Sequence[Instance]:
+        """Return every instance that is not ``ended``, in order of intent."""
+        ...
+
+    async def intend(self, epoch: int, instance_id: str, fleet_max: int, now: Instant) -> Instance | None:
+        """Store the intent to launch. ``None``, and nothing stored, if ``fleet_max`` instances are not ``ended`` yet.
+
+        The same ``instance_id`` twice is the same intent: its instance is returned as it is now. Raises
+        ``StaleLeaderError``.
+        """
+        ...
+
+    async def instance_event(
+        self, epoch: int, instance_id: str, event: instance.Event, now: Instant
+    ) -> Instance | None:
+        """Let ``event`` happen to the instance and return it as it is then; ``None`` if unknown.
+
+        Raises ``StaleLeaderError``.
+        """
+        ...
+
+    async def drain_if_idle(self, epoch: int, instance_id: str, reason: str, now: Instant) -> bool:
+        """Mark the instance and its worker draining, if the worker holds no lease; say whether it was done.
+
+        Checked and marked in one transaction, the worker's row first, as a claim does: a busy worker is never ended.
+        An instance whose worker never reported has no lease; a worker that registers on it later is draining from the
+        start. Repeated, the answer is the same. ``False``, too, for one that is unknown, ended or not launched. Raises
+        ``StaleLeaderError``.
+        """
+        ...

@@ -1,0 +1,80 @@
+"""Reads: each is short and bounded, and runs beside the writer in its own snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from dynwork.errors import CursorExpiredError
+from dynwork.orchestrator.core.instance import Instance
+from dynwork.orchestrator.core.job import Job
+from dynwork.orchestrator.core.worker import Worker
+from dynwork.orchestrator.store import tables
+from dynwork.orchestrator.store.port import FeedPage, Totals
+from dynwork.orchestrator.store.rows import LEASED, SELECT_JOB, SELECT_WORKER, SUCCEEDED, instance_of, job_of, worker_of
+
+_j, _t = tables.job.c, tables.tally.c
+_JOB = SELECT_JOB.where(_j.job_id == bindparam("job_id"), _j.owner == bindparam("owner"))
+_NEWEST = (
+    SELECT_JOB.where(_j.owner == bindparam("owner"), _j.position.is_not(None), _j.state == SUCCEEDED)
+    .order_by(_j.position.desc())
+    .limit(bindparam("top"))
+)
+_FEED = (
+    SELECT_JOB.where(_j.owner == bindparam("owner"), _j.position.is_not(None), _j.position > bindparam("after"))
+    .order_by(_j.position)
+    .limit(bindparam("limit"))
+)
+_POSITIONS = select(tables.cluster.c.position, tables.cluster.c.retired_position)
+_COUNTED = ("queued", "leased", "succeeded", "dead", "cancelled", "submitted", "completed")
+_TOTALS = select(*(func.coalesce(func.sum(_t[name]), 0) for name in ("backlog_steps", *_COUNTED)))
+_LEASES = (
+    select(_j.worker_id, func.count().label("leases"))
+    .where(_j.state == LEASED, _j.worker_id.is_not(None))
+    .group_by(_j.worker_id)
+)
+_WORKERS = SELECT_WORKER.order_by(tables.worker.c.worker_id)
+_i = tables.instance.c
+_INSTANCES = select(*_i).where(_i.state != "ended").order_by(_i.intended_at, _i.instance_id)
+
+
+def job(conn: Connection, owner: str, job_id: str) -> Job | None:
+    """See :meth:`dynwork.orchestrator.store.port.Store.job`."""
+    row = conn.execute(_JOB, {"owner": owner, "job_id": job_id}).one_or_none()
+    return None if row is None else job_of(row)
+
+
+def newest_succeeded(conn: Connection, owner: str, top: int) -> Sequence[Job]:
+    """See :meth:`dynwork.orchestrator.store.port.Store.newest_succeeded`."""
+    return [job_of(row) for row in conn.execute(_NEWEST, {"owner": owner, "top": top})]
+
+
+def feed(conn: Connection, owner: str, after: int | None, limit: int) -> FeedPage:
+    """See :meth:`dynwork.orchestrator.store.port.Store.feed`."""
+    newest, retired = conn.execute(_POSITIONS).one()
+    if after is not None and after < retired:
+        raise CursorExpiredError("results after this cursor are no longer kept; start again without a cursor")
+    since = retired if after is None else after
+    jobs = [job_of(row) for row in conn.execute(_FEED, {"owner": owner, "after": since, "limit": limit})]
+    full = len(jobs) == limit
+    return FeedPage(jobs, jobs[-1].position or 0 if full else newest)
+
+
+def totals(conn: Connection) -> Totals:
+    """See :meth:`dynwork.orchestrator.store.port.Store.totals`."""
+    backlog, *counts = conn.execute(_TOTALS).one()
+    numbers = dict(zip(_COUNTED, map(int, counts), strict=True))
+    waiting = numbers["queued"] + numbers["leased"]
+    return Totals(backlog_steps=float(backlog) if waiting else 0.0, **numbers)  # sums of floats may leave a crumb
+
+
+def workers(conn: Connection) -> Sequence[Worker]:
+    """See :meth:`dynwork.orchestrator.store.port.Store.workers`."""
+    leases: dict[str, int] = {row.worker_id: row.leases for row in conn.execute(_LEASES)}
+    return [worker_of(row, leases.get(row.worker_id, 0)) for row in conn.execute(_WORKERS)]
+
+
+def instances(conn: Connection) -> Sequence[Instance]:
+    """See :meth:`dynwork.orchestrator.store.port.Store.instances`."""
+    return [instance_of(row) for row in conn.execute(_INSTANCES)]

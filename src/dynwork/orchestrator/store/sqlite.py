@@ -1,0 +1,222 @@
+"""The SQLite engine: one file, one writer thread, short reads beside it.
+
+SQLite lets one connection write at a time, so all transactions run on ONE thread, in order, with BEGIN IMMEDIATE. The
+journal is a write-ahead log with ``synchronous=FULL``: a transaction that has returned survives the loss of the process
+and of the power. Reads run on a few threads of their own, each in a snapshot, and never wait for the writer.
+
+One process may have the file: a lock beside it (``…-lock``, released by the operating system however the process ends)
+refuses a second orchestrator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from dynwork.errors import ConfigurationError, StoreLockedError, StoreUnavailableError
+from dynwork.ids import new_id
+from dynwork.orchestrator.core.instance import Event, Instance
+from dynwork.orchestrator.core.job import Instant, Job
+from dynwork.orchestrator.core.worker import Worker
+from dynwork.orchestrator.store import claims, fleet, reading, sweeping, tables
+from dynwork.orchestrator.store.batch import Batch
+from dynwork.orchestrator.store.migrate import migrate
+from dynwork.orchestrator.store.port import FeedPage, Receipt, Round, Rules, Swept, Totals
+from dynwork.orchestrator.store.round import carry_out
+
+READERS = 2
+BUSY_MS = 5_000
+"""How long a statement waits for a lock of another program (a backup, a shell), milliseconds."""
+_SHARD = "sqlite"
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """A :class:`dynwork.orchestrator.store.port.Store` in one file."""
+
+    def __init__(self, path: Path, rules: Rules) -> None:
+        self._path = path
+        self._rules = rules
+        self._lock_fd: int | None = None
+        self._cluster_id = ""
+        self._writing = ThreadPoolExecutor(1, "store-writer")
+        self._reading = ThreadPoolExecutor(READERS, "store-reader")
+        self._writer = _engine(path, "BEGIN IMMEDIATE", 1)
+        self._reader = _engine(path, "BEGIN", READERS)
+
+    async def open(self) -> None:
+        """See :meth:`Store.open`."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock_fd = _lock(self._path)
+        except OSError as error:
+            raise ConfigurationError(f"cannot use {self._path}: {error.strerror}; set DYNWORK_DATA_DIR") from error
+        try:
+            self._cluster_id = await self._write(_prepare)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """See :meth:`Store.close`."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        for pool in (self._writing, self._reading):
+            pool.shutdown(wait=True, cancel_futures=True)
+        for engine in (self._reader, self._writer):
+            engine.dispose()
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    async def cluster_id(self) -> str:
+        """See :meth:`Store.cluster_id`."""
+        return self._cluster_id
+
+    # -- the way of a job
+    async def commit(self, round_: Round, now: Instant) -> Receipt:
+        """See :meth:`Store.commit`."""
+        return await self._write(lambda conn: carry_out(conn, round_, self._rules, now, _SHARD))
+
+    async def expire(self, now: Instant, limit: int) -> Swept:
+        """See :meth:`Store.expire`."""
+        return await self._batch(now, lambda batch: sweeping.expire(batch, limit))
+
+    async def worker_gone(self, worker_id: str, now: Instant) -> Swept:
+        """See :meth:`Store.worker_gone`."""
+        return await self._batch(now, lambda batch: sweeping.worker_gone(batch, worker_id))
+
+    async def retire(self, before: Instant, limit: int) -> int:
+        """See :meth:`Store.retire`."""
+        return await self._batch(before, lambda batch: sweeping.retire(batch, before, limit))
+
+    async def forget_workers(self, before: Instant) -> int:
+        """See :meth:`Store.forget_workers`."""
+        return await self._batch(before, lambda batch: sweeping.forget_workers(batch, before))
+
+    async def next_due(self, now: Instant) -> Instant | None:
+        """See :meth:`Store.next_due`."""
+        return await self._read(lambda conn: claims.next_due(Batch(conn, self._rules, now, _SHARD)))
+
+    # -- reads
+    async def job(self, owner: str, job_id: str) -> Job | None:
+        """See :meth:`Store.job`."""
+        return await self._read(lambda conn: reading.job(conn, owner, job_id))
+
+    async def newest_succeeded(self, owner: str, top: int) -> Sequence[Job]:
+        """See :meth:`Store.newest_succeeded`."""
+        return await self._read(lambda conn: reading.newest_succeeded(conn, owner, top))
+
+    async def feed(self, owner: str, after: int | None, limit: int) -> FeedPage:
+        """See :meth:`Store.feed`."""
+        return await self._read(lambda conn: reading.feed(conn, owner, after, limit))
+
+    async def totals(self) -> Totals:
+        """See :meth:`Store.totals`."""
+        return await self._read(reading.totals)
+
+    async def workers(self) -> Sequence[Worker]:
+        """See :meth:`Store.workers`."""
+        return await self._read(reading.workers)
+
+    # -- the fleet
+    async def lead(self, holder: str, now: Instant, ttl_s: float) -> int | None:
+        """See :meth:`Store.lead`."""
+        return await self._write(lambda conn: fleet.lead(conn, holder, now, ttl_s))
+
+    async def instances(self) -> Sequence[Instance]:
+        """See :meth:`Store.instances`."""
+        return await self._read(reading.instances)
+
+    async def intend(self, epoch: int, instance_id: str, fleet_max: int, now: Instant) -> Instance | None:
+        """See :meth:`Store.intend`."""
+        return await self._write(lambda conn: fleet.intend(conn, epoch, instance_id, fleet_max, now))
+
+    async def instance_event(self, epoch: int, instance_id: str, event: Event, now: Instant) -> Instance | None:
+        """See :meth:`Store.instance_event`."""
+        return await self._write(lambda conn: fleet.instance_event(conn, epoch, instance_id, event, now))
+
+    async def drain_if_idle(self, epoch: int, instance_id: str, reason: str, now: Instant) -> bool:
+        """See :meth:`Store.drain_if_idle`."""
+        return await self._write(lambda conn: fleet.drain_if_idle(conn, epoch, instance_id, reason, now))
+
+    # -- threads and transactions
+    async def _batch(self, now: Instant, act: Callable[[Batch], T]) -> T:
+        return await self._write(lambda conn: act(Batch(conn, self._rules, now, _SHARD)))
+
+    async def _write(self, act: Callable[[Connection], T]) -> T:
+        return await self._run(self._writing, self._writer, act)
+
+    async def _read(self, act: Callable[[Connection], T]) -> T:
+        return await self._run(self._reading, self._reader, act)
+
+    async def _run(self, threads: ThreadPoolExecutor, engine: Engine, act: Callable[[Connection], T]) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(threads, _transact, engine, act)
+
+
+def _transact(engine: Engine, act: Callable[[Connection], T]) -> T:
+    """Run ``act`` in one transaction; what the engine cannot do just now is ``StoreUnavailableError``."""
+    try:
+        with engine.begin() as conn:
+            return act(conn)
+    except OperationalError as error:
+        raise StoreUnavailableError(f"the store did not commit: {error.orig}", retry_after_s=1) from error
+
+
+def _prepare(conn: Connection) -> str:
+    cluster_id = migrate(conn, new_id())
+    if conn.scalar(select(tables.tally.c.shard).where(tables.tally.c.shard == _SHARD)) is None:
+        zeros = {column.name: 0 for column in tables.tally.c if column.name != "shard"}
+        conn.execute(insert(tables.tally).values(shard=_SHARD, **zeros))
+    return cluster_id
+
+
+def _engine(path: Path, begin: str, connections: int) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000},
+    )
+
+    @event.listens_for(engine, "connect")
+    def connected(dbapi: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        dbapi.isolation_level = None  # sqlite3 must not send a BEGIN of its own
+        cursor = dbapi.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "cache_size=-65536"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def began(conn: Connection) -> None:
+        conn.exec_driver_sql(begin)
+
+    return engine
+
+
+def _lock(path: Path) -> int:
+    """Take the lock beside the file; return its descriptor, which holds the lock while it is open."""
+    descriptor = os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StoreLockedError(
+            f"{path} is in use by another orchestrator, and SQLite serves one."
+            " End the other, or choose another DYNWORK_DATA_DIR"
+        ) from None
+    return descriptor

@@ -1,0 +1,91 @@
+"""What happens by the passing of time: leases expire, results are retired, lost workers are forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy import bindparam, delete, exists, or_, select, update
+
+from dynwork.orchestrator.core import machine
+from dynwork.orchestrator.core.job import Instant
+from dynwork.orchestrator.core.worker import WorkerState
+from dynwork.orchestrator.store import tables
+from dynwork.orchestrator.store.batch import Batch, chunks
+from dynwork.orchestrator.store.port import Swept
+from dynwork.orchestrator.store.rows import LEASED
+
+_j, _w, _t = tables.job.c, tables.worker.c, tables.tally.c
+
+_HAS_A_LEASE = exists().where(_j.state == LEASED, _j.worker_id == _w.worker_id)
+_SILENT = select(_w.worker_id).where(
+    _w.lease_until < bindparam("now"), or_(_w.state != WorkerState.LOST.value, _HAS_A_LEASE)
+)
+_OLDEST = (
+    select(_j.job_id, _j.state, _j.completed_at, _j.position)
+    .where(_j.position.is_not(None))
+    .order_by(_j.position)
+    .limit(bindparam("most"))
+)
+_DELETE = delete(tables.job).where(_j.job_id.in_(bindparam("ids", expanding=True)))
+_RETIRED = update(tables.cluster).values(retired_position=bindparam("newest"))
+_TAKE_FROM_TALLY = (
+    update(tables.tally)
+    .where(_t.shard == bindparam("at"))
+    .values({state: _t[state] - bindparam(f"gone_{state}") for state in ("succeeded", "dead", "cancelled")})
+)
+_FORGET = delete(tables.worker).where(
+    _w.state == WorkerState.LOST.value,
+    _w.last_seen_at < bindparam("before"),
+    ~_HAS_A_LEASE,
+)
+
+
+def expire(batch: Batch, limit: int) -> Swept:
+    """Expire the leases of workers that have been silent for too long."""
+    silent = list(batch.conn.scalars(_SILENT, {"now": batch.now}))
+    batch.lock_workers(silent)
+    late = [worker_id for worker_id in silent if batch.workers[worker_id].lease_until < batch.now]
+    swept = _lose(batch, late, limit)
+    return replace(swept, more=swept.expired == limit)
+
+
+def worker_gone(batch: Batch, worker_id: str) -> Swept:
+    """Expire the leases of a worker that is known to be dead."""
+    batch.lock_workers([worker_id])
+    return _lose(batch, list(batch.workers), None)
+
+
+def _lose(batch: Batch, worker_ids: list[str], limit: int | None) -> Swept:
+    """Give the workers up for lost and expire at most ``limit`` of their leases, in order of job id."""
+    lost = sorted(worker_id for worker_id in worker_ids if batch.workers[worker_id].state is not WorkerState.LOST)
+    for worker_id in lost:
+        batch.put_worker(replace(batch.workers[worker_id], state=WorkerState.LOST))
+    batch.lock_leases(worker_ids, limit)
+    leases = sorted(job_id for worker_id in worker_ids for job_id in batch.leases[worker_id])[:limit]
+    for job_id in leases:
+        batch.step(job_id, machine.Expired())
+    batch.close()
+    return Swept(len(leases), batch.claimable, len(batch.ended), tuple(lost))
+
+
+def retire(batch: Batch, before: Instant, limit: int) -> int:
+    """Delete ended jobs, oldest feed position first, up to the first that is to be kept."""
+    old = []
+    for row in batch.conn.execute(_OLDEST, {"most": limit}):
+        if row.completed_at >= before:
+            break
+        old.append(row)
+    if not old:
+        return 0
+    for rows in chunks(old):
+        batch.conn.execute(_DELETE, {"ids": [row.job_id for row in rows]})
+    states = [row.state for row in old]
+    gone = {f"gone_{state}": states.count(state) for state in ("succeeded", "dead", "cancelled")}
+    batch.conn.execute(_TAKE_FROM_TALLY, {"at": batch.shard, **gone})
+    batch.conn.execute(_RETIRED, {"newest": old[-1].position})
+    return len(old)
+
+
+def forget_workers(batch: Batch, before: Instant) -> int:
+    """Delete lost workers that were last seen before ``before``."""
+    return batch.conn.execute(_FORGET, {"before": before}).rowcount

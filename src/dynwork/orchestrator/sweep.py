@@ -1,0 +1,99 @@
+"""Once a second, by the leader: expire the leases of silent workers, forget the lost, delete what has been kept enough.
+
+``now`` is read once a tick, together with the look at how late the tick is: a stall inside a tick can only make it
+expire too little. Every tick begins with a write, so that a store which is back is known to be back. A store that fails
+is logged and met again at the next tick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dynwork import logs
+from dynwork.clock import Clock, Instant
+from dynwork.errors import StoreUnavailableError
+from dynwork.orchestrator.grace import Grace
+from dynwork.orchestrator.metrics import Metrics
+from dynwork.orchestrator.store.port import Store, Swept
+
+log = logs.get("dynwork.orchestrator.sweep")
+
+TICK_S = 1.0
+"""How often the sweep looks, seconds."""
+EXPIRE_MAX = 500
+"""Leases expired in one transaction at most: rounds get their turn in between."""
+RETIRE_MAX = 500
+"""Jobs deleted in one transaction at most."""
+RETIRE_BATCHES_MAX = 10
+"""Transactions of deletion in one tick at most; what is left waits for the next."""
+FORGET_AFTER_S = 3600.0
+"""A lost worker without leases is shown for this long, seconds."""
+
+
+class Sweep:
+    """The sweeper: :meth:`run` must be running."""
+
+    def __init__(self, store: Store, clock: Clock, grace: Grace, metrics: Metrics, retention_s: float) -> None:
+        """``retention_s``: jobs are kept for this long after their end, seconds."""
+        self._store = store
+        self._clock = clock
+        self._grace = grace
+        self._metrics = metrics
+        self._retention_s = retention_s
+        self._claimable: list[Callable[[int], None]] = []
+
+    def on_claimable(self, listener: Callable[[int], None]) -> None:
+        """Call ``listener`` with the number of jobs that a sweep put back into the queue."""
+        self._claimable.append(listener)
+
+    async def run(self, leading: Callable[[], bool]) -> None:
+        """Sweep for ever, whenever ``leading`` says that it is ours to do."""
+        self._grace.look(0)
+        while True:
+            await self._clock.sleep(TICK_S)
+            now, late_s = self._clock.now(), self._grace.look(TICK_S)
+            self._metrics.sweep_lag_seconds.set(late_s)
+            if self._grace.is_stall(late_s):
+                log.warning("stalled", late_s=round(late_s, 3))
+            if not leading():
+                continue
+            try:
+                await self._tick(now)
+            except StoreUnavailableError as error:
+                self._grace.store_failed()
+                self._metrics.store_errors.labels("sweep").inc()
+                log.warning("store_unavailable", during="sweep", error=error.detail)
+
+    async def worker_gone(self, worker_id: str) -> None:
+        """The worker's process is known to be dead: its leases end now, whatever the grace.
+
+        Raises ``StoreUnavailableError``; then they end when they expire.
+        """
+        self._heed(await self._store.worker_gone(worker_id, self._clock.now()))
+
+    async def _tick(self, now: Instant) -> None:
+        forgotten = await self._store.forget_workers(now - FORGET_AFTER_S)
+        self._grace.store_served()
+        if forgotten:
+            log.info("workers_forgotten", workers=forgotten)
+        more = not self._grace.lasts()
+        while more:
+            swept = await self._store.expire(now, EXPIRE_MAX)
+            self._heed(swept)
+            more = swept.more
+        retired = 0
+        for _ in range(RETIRE_BATCHES_MAX):
+            deleted = await self._store.retire(now - self._retention_s, RETIRE_MAX)
+            retired += deleted
+            if deleted < RETIRE_MAX:
+                break
+        if retired:
+            log.info("jobs_retired", jobs=retired)
+
+    def _heed(self, swept: Swept) -> None:
+        if swept.workers or swept.expired:
+            log.info("leases_expired", worker_ids=swept.workers, leases=swept.expired, dead=swept.ended)
+        self._metrics.expired.inc(swept.expired)
+        if swept.claimable:
+            for listener in self._claimable:
+                listener(swept.claimable)

@@ -1,0 +1,178 @@
+"""How jobs and the fleet look from outside: pure functions from the store's values to the wire's.
+
+Times are ISO 8601 in UTC, to the millisecond. Estimates use what workers measured: a leased job advances at its
+worker's chain speed, a queued one first waits for the work ahead of it, which the whole fleet's capacity bears. An
+estimate that cannot be made is ``None``, never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from dynwork import wire
+from dynwork.orchestrator.core.instance import Instance
+from dynwork.orchestrator.core.job import Instant, Job, JobState
+from dynwork.orchestrator.core.worker import Worker, WorkerState
+from dynwork.orchestrator.store.port import Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What estimates are made from. Speeds in steps per second; ``backlog_s``: the work ahead for the whole fleet."""
+
+    chain_speeds: Mapping[str, float] = field(default_factory=dict)
+    backlog_s: float | None = None
+
+    @property
+    def average_speed(self) -> float | None:
+        """The chain speed to expect of a worker that is not known yet."""
+        return sum(self.chain_speeds.values()) / len(self.chain_speeds) if self.chain_speeds else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Jobs per second, over the last seconds."""
+
+    submitted_per_s: float = 0.0
+    completed_per_s: float = 0.0
+
+
+def outlook(totals: Totals, workers: Iterable[Worker]) -> Outlook:
+    """Return what the present fleet makes of the present backlog."""
+    ready = [worker for worker in workers if worker.state is WorkerState.READY]
+    capacity = sum(worker.facts.pace.capacity for worker in ready)
+    return Outlook(
+        chain_speeds={
+            worker.facts.worker_id: worker.facts.pace.chain_speed
+            for worker in ready
+            if worker.facts.pace.chain_speed > 0
+        },
+        backlog_s=totals.backlog_steps / capacity if capacity > 0 else None,
+    )
+
+
+def eta_s(job: Job, ahead: Outlook) -> float | None:
+    """Estimate when the job ends, seconds from now."""
+    speed = ahead.average_speed
+    if job.state is JobState.LEASED:
+        speed = ahead.chain_speeds.get(job.lease.worker_id or "", speed)
+        return job.chain.remaining / speed if speed else None
+    if job.state is JobState.QUEUED and speed and ahead.backlog_s is not None:
+        return ahead.backlog_s + job.chain.remaining / speed
+    return None
+
+
+def job(job: Job, ahead: Outlook) -> wire.JobView:
+    """Show a job to its owner. ``worker_id``: who has it, or who ended it."""
+    return wire.JobView(
+        job_id=job.job_id,
+        state=job.state.value,
+        kind=job.kind,
+        iterations=job.chain.total,
+        done=job.chain.done,
+        percent=100.0 * job.chain.done / job.chain.total,
+        priority=job.priority,
+        attempts=job.attempts,
+        worker_id=None if job.state is JobState.QUEUED else job.lease.worker_id,
+        created_at=iso(job.created_at),
+        started_at=_iso_or_none(job.started_at),
+        completed_at=_iso_or_none(job.completed_at),
+        eta_s=eta_s(job, ahead),
+        hash=_hash(job),
+        error=_fault(job),
+        requeued_from=job.requeued_from,
+    )
+
+
+def completed(jobs: Sequence[Job]) -> list[wire.CompletedView]:
+    """Show succeeded jobs."""
+    return [
+        wire.CompletedView(
+            job_id=job.job_id,
+            hash=job.chain.state.hex(),
+            iterations=job.chain.total,
+            completed_at=iso(job.completed_at or job.created_at),
+        )
+        for job in jobs
+    ]
+
+
+def results(jobs: Sequence[Job]) -> list[wire.ResultView]:
+    """Show entries of the results feed: jobs that ended, in whatever way."""
+    return [
+        wire.ResultView(
+            job_id=job.job_id,
+            state=job.state.value,
+            hash=_hash(job),
+            iterations=job.chain.total,
+            completed_at=iso(job.completed_at or job.created_at),
+            error=_fault(job),
+        )
+        for job in jobs
+    ]
+
+
+def stats(totals: Totals, ahead: Outlook, rates: Rates, oldest_wait_s: float) -> wire.Stats:
+    """Show the queue in numbers."""
+    return wire.Stats(
+        queued=totals.queued,
+        leased=totals.leased,
+        succeeded=totals.succeeded,
+        dead=totals.dead,
+        cancelled=totals.cancelled,
+        backlog_steps=totals.backlog_steps,
+        backlog_s=ahead.backlog_s,
+        submitted_per_s=rates.submitted_per_s,
+        completed_per_s=rates.completed_per_s,
+        oldest_wait_s=oldest_wait_s,
+    )
+
+
+def worker(worker: Worker) -> wire.WorkerView:
+    """Show a worker."""
+    facts = worker.facts
+    return wire.WorkerView(
+        worker_id=facts.worker_id,
+        instance_id=facts.instance_id,
+        pid=facts.pid,
+        host=facts.host,
+        state=worker.state.value,
+        capacity=facts.pace.capacity,
+        chain_speed=facts.pace.chain_speed,
+        leases=worker.leases,
+        lanes=facts.pace.lanes,
+        path=facts.path,
+        started_at=_iso_or_none(facts.started_at),
+        last_seen_at=iso(worker.last_seen_at),
+    )
+
+
+def instance(instance: Instance) -> wire.InstanceView:
+    """Show a machine."""
+    return wire.InstanceView(
+        instance_id=instance.instance_id,
+        provider_id=instance.provider_id,
+        state=instance.state.value,
+        intended_at=iso(instance.intended_at),
+        launched_at=_iso_or_none(instance.launched_at),
+        reason=instance.reason,
+    )
+
+
+def iso(instant: Instant) -> str:
+    """Write a time as ISO 8601, UTC, with milliseconds."""
+    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def _iso_or_none(instant: Instant | None) -> str | None:
+    return None if instant is None else iso(instant)
+
+
+def _hash(job: Job) -> str | None:
+    return job.chain.state.hex() if job.state is JobState.SUCCEEDED else None
+
+
+def _fault(job: Job) -> wire.JobFault | None:
+    return None if job.error is None else wire.JobFault(code=job.error.code, detail=job.error.detail)

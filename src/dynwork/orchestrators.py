@@ -1,0 +1,201 @@
+"""Talking to orchestrators: which one to ask, and what to do when it does not answer. Used by the API and by workers.
+
+Every command may safely arrive twice, so a call that failed is simply made again at the next orchestrator. Addresses
+given at the start are only seeds: every reply names the living ones. One orchestrator, drawn at random, is preferred
+for a while and then drawn anew: callers spread over all, and find their way back to one that recovered. One that failed
+is set aside for a time that doubles as it fails again (jittered), and is asked meanwhile only if all others fail too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+import structlog
+from pydantic import SecretStr, ValidationError
+
+from dynwork import errors, logs
+from dynwork.clock import Clock
+from dynwork.wire import ItemError, Problem, Reply, Wire
+
+log = logs.get("dynwork.orchestrators")
+
+REST_S = 0.25
+"""How long an orchestrator is set aside after its first failure, seconds; doubling."""
+REST_S_MAX = 5.0
+PREFER_S = 30.0
+"""How long one orchestrator is preferred before it is drawn anew, seconds."""
+CONNECT_S_MAX = 1.5
+"""Longest that connecting may take, seconds: an address that swallows packets does not cost a whole long-poll."""
+LIVING_MAX = 64
+"""Orchestrators remembered beside the seeds."""
+
+ReplyT = TypeVar("ReplyT", bound=Reply)
+
+_NOT_THE_CALLERS = (errors.UnauthorizedError, errors.ClientGoneError)
+"""What an orchestrator holds against this role must not be held against this role's own caller."""
+_BY_CODE: dict[str, type[errors.DynworkError]] = {
+    leaf.code: leaf
+    for base in (errors.RefusedError, errors.UnavailableError)
+    for leaf in base.__subclasses__()
+    if leaf not in _NOT_THE_CALLERS
+}
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """What went wrong with one orchestrator lately."""
+
+    failures: int = 0
+    rest_until: float = 0.0
+    why: str = ""
+
+
+class Orchestrators:
+    """The orchestrators this process knows. Safe for concurrent calls in one event loop, not for several threads."""
+
+    def __init__(
+        self,
+        seeds: Sequence[str],
+        http: httpx.AsyncClient,
+        token: SecretStr | None,
+        clock: Clock,
+        uniform: Callable[[], float],
+    ) -> None:
+        """``uniform`` draws from [0, 1): it spreads callers over orchestrators and returns over time."""
+        self._seeds = [url.rstrip("/") for url in seeds]
+        self._living: list[str] = []
+        self._http = http
+        self._headers = {"Content-Type": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+        self._clock = clock
+        self._uniform = uniform
+        self._trouble: dict[str, _Trouble] = {}
+        self._preferred: str | None = None
+        self._prefer_until = 0.0
+
+    @property
+    def troubles(self) -> list[str]:
+        """What is wrong with those that did not answer, each reason once, without their addresses."""
+        return sorted({trouble.why for trouble in self._trouble.values()})
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        reply: type[ReplyT],
+        *,
+        body: Wire | None = None,
+        params: Mapping[str, str | int] | None = None,
+        timeout_s: float,
+    ) -> ReplyT:
+        """Ask one orchestrator after the other until one answers; ``timeout_s`` is the bound for each, all in all.
+
+        Raises the typed refusal if one refuses (a 4xx with a code of dynwork's), ``NoOrchestratorError`` after all were
+        tried. A 5xx, a refused token, a timeout, a broken connection or a reply that makes no sense are no answer.
+        """
+        content = body.model_dump_json() if body is not None else None
+        headers = {**self._headers, **_request_id()}
+        order = self._order()
+        for url in order:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    answer = await self._http.request(
+                        method,
+                        url + path,
+                        params=params,
+                        content=content,
+                        headers=headers,
+                        timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_S_MAX)),
+                    )
+                understood = self._understand(url, answer, reply)
+            except errors.QueueFullError:
+                raise
+            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValidationError, errors.UnavailableError) as error:
+                why = error.detail if isinstance(error, errors.UnavailableError) else type(error).__name__
+                self._failed(url, path, why)
+            else:
+                self._answered(url, understood.orchestrators)
+                return understood
+        raise errors.NoOrchestratorError(
+            f"none of {len(order)} orchestrators answered; what was sent may have taken effect: repeat it as it was",
+            retry_after_s=1,
+        )
+
+    def _understand(self, url: str, answer: httpx.Response, reply: type[ReplyT]) -> ReplyT:
+        if answer.is_success:
+            return reply.model_validate_json(answer.content)
+        if answer.status_code in (401, 403):
+            log.error(
+                "orchestrator_refuses_token",
+                url=url,
+                help="give this role and the orchestrator the same DYNWORK_API_TOKEN, or DYNWORK_WORKER_TOKEN",
+            )
+            raise errors.UnavailableError("it refuses this role's token")
+        try:
+            problem = Problem.model_validate_json(answer.content)
+        except ValidationError:
+            raise errors.UnavailableError(f"status {answer.status_code}") from None
+        if not answer.is_client_error or problem.code not in _BY_CODE:
+            raise errors.UnavailableError(f"status {answer.status_code} {problem.code}")
+        self._answered(url, ())
+        retry_after = answer.headers.get("Retry-After", "")
+        raise error_of(problem, retry_after_s=float(retry_after) if retry_after.isdigit() else None)
+
+    def _order(self) -> list[str]:
+        """Return whom to ask, in order: the preferred one, the others in a random rotation, those set aside."""
+        now = self._clock.monotonic()
+        known = self._known()
+        rested = [url for url in known if self._rest_until(url) <= now]
+        resting = sorted((url for url in known if self._rest_until(url) > now), key=self._rest_until)
+        if self._preferred not in rested or self._prefer_until <= now:
+            self._preferred = rested[int(self._uniform() * len(rested))] if rested else None
+            self._prefer_until = now + PREFER_S * (0.5 + self._uniform() / 2)
+        first = rested.index(self._preferred) if self._preferred is not None else 0
+        return rested[first:] + rested[:first] + resting
+
+    def _known(self) -> list[str]:
+        return list(dict.fromkeys([*self._living, *self._seeds]))
+
+    def _rest_until(self, url: str) -> float:
+        trouble = self._trouble.get(url)
+        return trouble.rest_until if trouble else 0.0
+
+    def _answered(self, url: str, living: Sequence[str]) -> None:
+        if self._trouble.pop(url, None) is not None:
+            log.info("orchestrator_recovered", url=url)
+        named = [item.rstrip("/") for item in living[:LIVING_MAX] if item.startswith(("http://", "https://"))]
+        if named and named != self._living:
+            self._living = named
+            self._trouble = {known: self._trouble[known] for known in self._known() if known in self._trouble}
+
+    def _failed(self, url: str, path: str, why: str) -> None:
+        now = self._clock.monotonic()
+        trouble = self._trouble.setdefault(url, _Trouble())
+        trouble.why = why
+        if trouble.rest_until > now:
+            return  # calls that were under way together are one failure, told once
+        rest_s = min(REST_S * 2 ** min(trouble.failures, 16), REST_S_MAX) * (0.5 + self._uniform() / 2)
+        trouble.failures += 1
+        trouble.rest_until = now + rest_s
+        log.warning("orchestrator_failed", url=url, path=path, error=why, failures=trouble.failures)
+
+
+def _request_id() -> dict[str, str]:
+    """Let the orchestrator's log lines name the request that this call is made for, if it is made for one."""
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    return {"X-Request-ID": str(request_id)} if request_id else {}
+
+
+def error_of(told: Problem | ItemError, retry_after_s: float | None = None) -> errors.DynworkError:
+    """Return the typed error that an orchestrator told; ``UnavailableError`` for a code that means nothing here."""
+    kind = _BY_CODE.get(told.code)
+    if kind is None:
+        return errors.UnavailableError(f"{told.code}: {told.detail}")
+    if kind is errors.InvalidInputError:
+        return errors.InvalidInputError(told.detail, errors=told.errors if isinstance(told, Problem) else None)
+    return kind(told.detail, retry_after_s=retry_after_s)

@@ -1,0 +1,37 @@
+"""Lanes in virtual time: they really advance their chains, at a speed that the test sets, and sleep on its clock."""
+
+from __future__ import annotations
+
+import math
+
+from dynwork.clock import Clock
+from dynwork.kinds import Kind
+from dynwork.worker.slices import Batch, Slice, WorkError
+
+
+class SimulatedLanes:
+    """A :class:`dynwork.worker.lane_groups.LaneGroup` of ``steps_per_s`` steps per second of ``clock``."""
+
+    def __init__(self, clock: Clock, steps_per_s: float) -> None:
+        self._clock = clock
+        self._steps_per_s = steps_per_s
+        self.batches: list[Batch] = []
+        """All that was given to these lanes."""
+        self.closed = False
+
+    async def advance(self, kind: Kind, batch: Batch, max_seconds: float) -> Slice:
+        """See :meth:`LaneGroup.advance`. An error takes a whole slice: the test sees what happens meanwhile."""
+        self.batches.append(batch)
+        budget = max(int(self._steps_per_s * max_seconds), 1)
+        try:
+            states, steps = kind.advance(batch.states, batch.remaining, budget, math.inf)
+        except Exception as error:
+            await self._clock.sleep(max_seconds)
+            raise WorkError("kind_error", f"{type(error).__name__}: {error}") from error
+        seconds = sum(steps) / self._steps_per_s
+        await self._clock.sleep(seconds)
+        return Slice(states, steps, seconds)
+
+    async def close(self) -> None:
+        """See :meth:`LaneGroup.close`."""
+        self.closed = True

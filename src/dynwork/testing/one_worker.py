@@ -1,0 +1,85 @@
+"""A whole worker in virtual time: its real parts over simulated lanes, talking to :class:`OneOrchestrator`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from prometheus_client import CollectorRegistry
+
+from dynwork.kinds import Kind
+from dynwork.kinds.sha512_chain import KIND
+from dynwork.orchestrators import Orchestrators
+from dynwork.testing.clock import FakeClock
+from dynwork.testing.lanes import SimulatedLanes
+from dynwork.testing.worker_side import OneOrchestrator
+from dynwork.worker import loop
+from dynwork.worker.asking import Asking
+from dynwork.worker.contact import Contact
+from dynwork.worker.desk import Desk, Identity
+from dynwork.worker.heartbeat import Heartbeat
+from dynwork.worker.lanes import Lanes, Slot
+from dynwork.worker.metrics import Metrics
+from dynwork.worker.pace import Pace
+from dynwork.worker.reporting import Reporting
+
+STEPS_PER_S = 1000.0
+"""Speed of each simulated lane."""
+STOP_S = 4.0
+SLICE_S = 0.05
+SLOTS = 2
+
+
+@dataclass(slots=True)
+class OneWorker:
+    """The parts that tests look at. ``running`` ends when the worker has stopped."""
+
+    desk: Desk
+    contact: Contact
+    registry: CollectorRegistry
+    lanes: list[SimulatedLanes]
+    stop: asyncio.Event
+    running: asyncio.Task[None]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Read one metric, 0 if it was never counted."""
+        return self.registry.get_sample_value(f"dynwork_worker_{name}", labels) or 0.0
+
+
+@asynccontextmanager
+async def one_worker(
+    clock: FakeClock,
+    orchestrator: OneOrchestrator,
+    kinds: Mapping[str, Kind] | None = None,
+    worker_id: str = "w1",
+    incarnation: str = "i1",
+) -> AsyncIterator[OneWorker]:
+    """Run a worker of two slots, calibrated to what its lanes make; it is cancelled at the end if it still runs."""
+    kinds = kinds or {KIND.name: KIND}
+    registry = CollectorRegistry()
+    identity = Identity(worker_id, incarnation, clock.now(), SLOTS, "python", tuple(kinds))
+    desk, pace = Desk(identity, kinds, Metrics(registry)), Pace(SLOTS)
+    pace.calibrate([STEPS_PER_S] * SLOTS, [STEPS_PER_S] * SLOTS)
+    groups = [SimulatedLanes(clock, STEPS_PER_S) for _ in range(SLOTS)]
+    lanes = Lanes(desk, pace, [Slot(index, group, group) for index, group in enumerate(groups)], SLICE_S)
+    stop = asyncio.Event()
+    async with httpx.AsyncClient(transport=orchestrator) as http, asyncio.TaskGroup() as tasks:
+        orchestrators = Orchestrators(["http://o1"], http, None, clock, _halves)
+        contact = Contact(orchestrators, clock, worker_id)
+        parts = loop.Parts(
+            desk,
+            lanes,
+            Asking(desk, pace, contact, clock, _halves),
+            Heartbeat(desk, pace, contact, clock, _halves),
+            Reporting(desk, contact, _halves),
+        )
+        running = tasks.create_task(loop.run(parts, stop, clock, STOP_S))
+        yield OneWorker(desk, contact, registry, groups, stop, running)
+        running.cancel()
+
+
+def _halves() -> float:
+    return 0.5

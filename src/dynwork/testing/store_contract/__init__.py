@@ -1,0 +1,27 @@
+"""The contract suite: what every :class:`~dynwork.orchestrator.store.port.Store` must do, as tests.
+
+A test module subclasses the classes here and provides one fixture, ``backend``: a :class:`Backend` that makes stores
+of its engine. ``tests/contract/test_stores.py`` runs the suite over every engine there is.
+"""
+
+from dynwork.testing.store_contract.backend import RULES, Backend, StoreContract
+from dynwork.testing.store_contract.feed import FeedContract
+from dynwork.testing.store_contract.fleet import FleetContract
+from dynwork.testing.store_contract.leases import LeaseContract
+from dynwork.testing.store_contract.reports import ReportContract
+from dynwork.testing.store_contract.rounds import RoundContract
+from dynwork.testing.store_contract.submissions import SubmissionContract
+from dynwork.testing.store_contract.workers import WorkerContract
+
+__all__ = [
+    "RULES",
+    "Backend",
+    "FeedContract",
+    "FleetContract",
+    "LeaseContract",
+    "ReportContract",
+    "RoundContract",
+    "StoreContract",
+    "SubmissionContract",
+    "WorkerContract",
+]

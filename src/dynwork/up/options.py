@@ -1,0 +1,109 @@
+"""What a cluster on this machine is made of, and where each of its roles listens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dynwork.errors import ConfigurationError
+from dynwork.settings import child_environment, cores
+
+ORCHESTRATOR_PORT_OFFSET = 100
+"""Orchestrators listen this far above the APIs."""
+PROCESSES_MAX = 32
+"""APIs, or orchestrators, at most: their ports must not meet."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """The options of ``dynwork up``. ``environment``: settings given to every role on top of the supervisor's own."""
+
+    data_dir: Path
+    apis: int = 2
+    orchestrators: int = 1
+    min_workers: int = 1
+    max_workers: int = 4
+    api_port: int = 8000
+    store: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise ``ConfigurationError`` for what cannot be run."""
+        if not 1 <= self.apis <= PROCESSES_MAX or not 1 <= self.orchestrators <= PROCESSES_MAX:
+            raise ConfigurationError(f"--apis and --orchestrators must each be from 1 to {PROCESSES_MAX}")
+        if not 0 <= self.min_workers <= self.max_workers or self.max_workers < 1:
+            raise ConfigurationError("--min-workers must not be above --max-workers, and that must be at least 1")
+        if not 1 <= self.api_port <= 65535 - ORCHESTRATOR_PORT_OFFSET - PROCESSES_MAX:
+            raise ConfigurationError(f"--api-port {self.api_port} leaves no room for the orchestrators' ports above it")
+        if self.orchestrators > 1 and (self.store is None or self.store.startswith("sqlite")):
+            raise ConfigurationError(
+                f"--orchestrators {self.orchestrators} needs a store that several can share; SQLite, the default, is"
+                " for one. Use --orchestrators 1, or --store with a PostgreSQL URL"
+            )
+
+    @property
+    def slots(self) -> int:
+        """Lane groups of each worker: together the most workers use about all cores."""
+        return max(1, cores() // self.max_workers)
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSpec:
+    """One process to keep running."""
+
+    role: str
+    index: int
+    port: int
+    environment: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages and log files."""
+        return f"{self.role}-{self.index}"
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def orchestrator_specs(options: UpOptions) -> list[RoleSpec]:
+    """Return the orchestrators of the cluster."""
+    variables = {
+        "DYNWORK_DATA_DIR": str(options.data_dir),
+        "DYNWORK_FLEET_PROVIDER": "local",
+        "DYNWORK_FLEET_MIN": str(options.min_workers),
+        "DYNWORK_FLEET_MAX": str(options.max_workers),
+        "DYNWORK_ORCHESTRATOR_HOST": "127.0.0.1",
+    }
+    if options.store is not None:
+        variables["DYNWORK_STORE_URL"] = options.store
+    specs = []
+    for index in range(options.orchestrators):
+        port = options.api_port + ORCHESTRATOR_PORT_OFFSET + index
+        environment = _environment(options, {**variables, "DYNWORK_ORCHESTRATOR_PORT": str(port)})
+        environment.setdefault("DYNWORK_WORKER_SLOTS", str(options.slots))
+        specs.append(RoleSpec("orchestrator", index, port, environment))
+    return specs
+
+
+def api_specs(options: UpOptions) -> list[RoleSpec]:
+    """Return the APIs of the cluster."""
+    seeds = ",".join(spec.url for spec in orchestrator_specs(options))
+    specs = []
+    for index in range(options.apis):
+        port = options.api_port + index
+        variables = {
+            "DYNWORK_API_HOST": "127.0.0.1",
+            "DYNWORK_API_PORT": str(port),
+            "DYNWORK_ORCHESTRATOR_URLS": seeds,
+        }
+        environment = _environment(options, variables)
+        environment.pop("DYNWORK_WORKER_TOKEN", None)
+        specs.append(RoleSpec("api", index, port, environment))
+    return specs
+
+
+def _environment(options: UpOptions, variables: Mapping[str, str]) -> dict[str, str]:
+    return child_environment(**{**options.environment, **variables})

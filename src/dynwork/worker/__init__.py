@@ -1,0 +1,1 @@
+"""The worker: takes chains, advances them, reports."""

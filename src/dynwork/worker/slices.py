@@ -1,0 +1,65 @@
+"""One slice of work: some chains of one kind, advanced for a bounded time.
+
+This is the only place that calls a kind, in a lane process and in a lane thread alike. A kind is foreign code: what it
+returns is checked here, so that nothing behind this line can be corrupted by it. Imports are few on purpose: a lane
+process starts with this module.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from dynwork.kinds import Kind
+
+DETAIL_CHARS_MAX = 1000
+"""Longest detail of an error that is kept, in characters."""
+
+
+class Batch(NamedTuple):
+    """Chains of one kind, most urgent first; ``remaining[i]`` steps are left of the chain in ``states[i]``."""
+
+    kind: str
+    states: list[bytes]
+    remaining: list[int]
+
+
+class Slice(NamedTuple):
+    """What became of a batch: the new states, the steps that each chain made, and how long it took (seconds)."""
+
+    states: list[bytes]
+    steps: list[int]
+    seconds: float
+
+
+class WorkError(Exception):
+    """The work itself failed: the kind raised, broke its contract, or its lane process died. ``code`` is stable."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail[:DETAIL_CHARS_MAX].encode(errors="replace").decode()  # foreign text: it must fit into JSON
+
+
+def advance(kind: Kind, batch: Batch, max_seconds: float) -> Slice:
+    """Advance ``batch`` for about ``max_seconds``. Raises ``WorkError`` with the code ``kind_error``."""
+    began = time.perf_counter()
+    try:
+        states, steps = kind.advance(batch.states, batch.remaining, sum(batch.remaining), max_seconds)
+        seconds = time.perf_counter() - began
+        _check(kind, batch, states, steps)
+    except Exception as error:
+        raise WorkError("kind_error", f"{type(error).__name__}: {error}") from error
+    return Slice(states, steps, seconds)
+
+
+def _check(kind: Kind, batch: Batch, states: list[bytes], steps: list[int]) -> None:
+    if not len(states) == len(steps) == len(batch.states):
+        raise ValueError(f"{kind.name} returned {len(states)} states and {len(steps)} steps for {len(batch.states)}")
+    for state, made, remaining in zip(states, steps, batch.remaining, strict=True):
+        if not 1 <= len(state) <= kind.state_bytes_max:
+            raise ValueError(f"{kind.name} returned a state of {len(state)} bytes, not 1 to {kind.state_bytes_max}")
+        if not 0 <= made <= remaining:
+            raise ValueError(f"{kind.name} made {made} steps where {remaining} remained")
+    if not any(steps):
+        raise ValueError(f"{kind.name} made no step, and would never end")

@@ -1,0 +1,35 @@
+"""Cursors: only what was encoded here decodes."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynwork.api import cursor
+from dynwork.errors import InvalidInputError
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_a_position_comes_back_from_its_cursor(position: int) -> None:
+    text = cursor.encode(position)
+    assert cursor.decode(text) == position
+    assert len(text) == 12
+    assert text.replace("-", "").replace("_", "").isalnum()
+
+
+@given(st.text(max_size=20))
+def test_anything_else_is_refused_or_is_the_one_form_of_its_position(text: str) -> None:
+    with contextlib.suppress(InvalidInputError):
+        assert cursor.encode(cursor.decode(text)) == text
+
+
+@pytest.mark.parametrize(
+    "forged",
+    ["", "0", "17", "AgAAAAAAAAAA", "Af__________", "AQAAAAAAAAAA=", "AQAAAAAAAAAAAAAA", " AQAAAAAAAAAA", "é" * 12],
+)
+def test_a_forged_cursor_is_refused(forged: str) -> None:
+    with pytest.raises(InvalidInputError):
+        cursor.decode(forged)

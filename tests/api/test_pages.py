@@ -1,0 +1,120 @@
+"""Errors of routing, readiness, and the OpenAPI document."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from dynwork.testing.api import ONE, TWO, api_instance
+from dynwork.testing.orchestrators import REFUSED, FakeOrchestrators, held
+from dynwork.wire import Problem
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/", 404, "not_found"),
+        ("GET", "/enqueue/", 404, "not_found"),
+        ("GET", "/internal/stats", 404, "not_found"),
+        ("POST", "/enqueue?iterations=1", 405, "method_not_allowed"),
+        ("GET", "/pullCompleted", 405, "method_not_allowed"),
+        ("PATCH", "/stats", 405, "method_not_allowed"),
+    ],
+)
+async def test_what_is_not_there_is_a_problem_too(method: str, path: str, status: int, code: str) -> None:
+    async with api_instance(FakeOrchestrators()) as api:
+        answer = await api.client.request(method, path)
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        problem = Problem.model_validate_json(answer.content)
+        assert (answer.status_code, problem.status, problem.code) == (status, status, code)
+        assert problem.title
+        assert ("Allow" in answer.headers) == (status == 405)
+
+
+async def test_ready_means_that_an_orchestrator_answers() -> None:
+    async with api_instance(FakeOrchestrators()) as api:
+        assert (await api.client.get("/readyz")).status_code == 200
+        api.far.fail(ONE, REFUSED, forever=True)
+        api.far.fail(TWO, REFUSED, forever=True)
+        await api.clock.advance(1.5)
+        answer = await api.client.get("/readyz")
+        assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
+        assert answer.json()["missing"]
+        api.far.heal(TWO)
+        await api.clock.advance(1.5)
+        assert (await api.client.get("/readyz")).status_code == 200
+        assert (await api.client.get("/livez")).status_code == 200
+
+
+async def test_readiness_probes_once_a_second_at_most_however_often_it_is_asked() -> None:
+    async with api_instance(FakeOrchestrators()) as api:
+        api.far.fail(ONE, REFUSED, forever=True)
+        api.far.fail(TWO, REFUSED, forever=True)
+        for _ in range(10):
+            assert (await api.client.get("/readyz")).status_code == 503
+        assert len(api.far.calls) == 2
+        await api.clock.advance(1.0)
+        await api.client.get("/readyz")
+        assert len(api.far.calls) == 4
+
+
+async def test_any_recent_answer_makes_a_probe_needless() -> None:
+    async with api_instance(FakeOrchestrators()) as api:
+        await api.client.put("/enqueue?iterations=1", content=b"x")
+        assert (await api.client.get("/readyz")).status_code == 200
+        assert [call.url.path for call in api.far.calls] == ["/internal/submit"]
+
+
+async def test_askers_of_readiness_share_one_probe() -> None:
+    reached, released = asyncio.Event(), asyncio.Event()
+    async with api_instance(FakeOrchestrators()) as api:
+        api.far.fail(ONE, held(reached, released))
+        loop = asyncio.get_running_loop()
+        askers = [loop.create_task(api.client.get("/readyz")) for _ in range(20)]
+        await reached.wait()
+        released.set()
+        assert {(await asker).status_code for asker in askers} == {200}
+        assert len(api.far.calls) == 1
+
+
+async def document() -> dict[str, Any]:
+    async with api_instance(FakeOrchestrators()) as api:
+        answer = await api.client.get("/openapi.json")
+        assert answer.status_code == 200
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+REFUSALS = {
+    ("/enqueue", "put"): {"400", "401", "409", "413", "422", "429", "503"},
+    ("/pullCompleted", "post"): {"401", "422", "503"},
+    ("/results", "get"): {"401", "410", "422", "503"},
+    ("/jobs/{job_id}", "get"): {"401", "404", "422", "503"},
+    ("/jobs/{job_id}", "delete"): {"401", "404", "409", "422", "503"},
+    ("/fleet", "get"): {"401", "503"},
+    ("/stats", "get"): {"401", "503"},
+}
+
+
+async def test_the_document_names_every_refusal_as_a_problem() -> None:
+    paths = (await document())["paths"]
+    for (path, method), expected in REFUSALS.items():
+        responses = paths[path][method]["responses"]
+        refused = {status for status in responses if status >= "400"}
+        assert refused == expected, path
+        for status in refused:
+            assert list(responses[status]["content"]) == ["application/problem+json"]
+            assert "`" in responses[status]["description"]
+
+
+async def test_the_document_explains_every_call_and_asks_for_a_key() -> None:
+    found = await document()
+    for path, method in REFUSALS:
+        operation = found["paths"][path][method]
+        assert len(operation["description"]) > 30
+        assert operation["summary"]
+        assert operation["security"] == [{"key": []}]
+    assert found["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    assert found["paths"]["/enqueue"]["put"]["requestBody"]["required"] is True

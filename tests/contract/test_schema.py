@@ -1,0 +1,104 @@
+"""The schema that the migrations make is the schema that the code uses, and every hot query is a range scan.
+
+Two scans are meant: counting the leases walks the leases, retiring walks the oldest positions, at most ``limit``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, event
+
+from dynwork.ids import new_id
+from dynwork.orchestrator.core import machine
+from dynwork.orchestrator.core.job import Chain, Submission
+from dynwork.orchestrator.core.worker import Pace, WorkerFacts
+from dynwork.orchestrator.store import reading, sweeping, tables
+from dynwork.orchestrator.store.batch import Batch
+from dynwork.orchestrator.store.migrate import migrate
+from dynwork.orchestrator.store.port import Ask, Cancel, Heartbeat, Held, Report, Round, Rules
+from dynwork.orchestrator.store.round import carry_out
+
+FACTS = WorkerFacts("w1", "i1", Pace(1e6, 1e6, 2))
+HELD = Held(new_id(), 1)
+CHECKPOINT = machine.Checkpointed(b"x" * 64, 2)
+
+
+@pytest.fixture
+def conn(tmp_path: Path) -> Iterator[Connection]:
+    engine = create_engine(f"sqlite:///{tmp_path / 'dynwork.db'}")
+    with engine.begin() as connection:
+        migrate(connection, new_id())
+        yield connection
+    engine.dispose()
+
+
+def test_migrations_make_exactly_the_tables_of_the_code(conn: Connection) -> None:
+    context = MigrationContext.configure(conn, opts={"compare_type": True, "compare_server_default": True})
+    assert compare_metadata(context, tables.metadata) == []
+
+
+def test_migrating_twice_keeps_the_cluster(conn: Connection) -> None:
+    first = migrate(conn, "another")
+    assert first == migrate(conn, "yet another") != "another"
+
+
+def test_no_statement_of_the_hot_path_scans_the_jobs(conn: Connection) -> None:
+    submission = Submission(new_id(), "local", "k", "sha512-chain", 5, Chain(b"x" * 64, 1, 100))
+    with watched(conn) as statements:
+        carry_out(
+            conn,
+            Round(
+                reports=[Report("w1", "i1", HELD, machine.Completed(b"x" * 64, 100))],
+                heartbeats=[Heartbeat("w1", "i1", FACTS.pace, (HELD,), ((HELD, CHECKPOINT),))],
+                cancels=[Cancel("local", new_id())],
+                submissions=[submission],
+                asks=[Ask(FACTS), Ask(WorkerFacts("w2", "i2", FACTS.pace, ("sha512-chain",)))],
+            ),
+            Rules(),
+            1e9,
+            "shard",
+        )
+        batch = Batch(conn, Rules(), 1e9, "shard")
+        sweeping.expire(batch, 100)
+        sweeping.worker_gone(Batch(conn, Rules(), 1e9, "shard"), "w1")
+        sweeping.retire(batch, 1e9, 100)
+        reading.job(conn, "local", submission.job_id)
+        reading.newest_succeeded(conn, "local", 10)
+        reading.feed(conn, "local", None, 10)
+        reading.workers(conn)
+    assert len(statements) > 20
+    scans = [plan for plan in plans(conn, statements) if plan.startswith("SCAN job")]
+    assert [scan for scan in scans if "INDEX job_leases" not in scan and "INDEX job_position" not in scan] == []
+
+
+class watched:  # noqa: N801 - reads as a verb
+    """Collects every statement sent to ``conn``, with its parameters."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self.statements: list[tuple[str, object]] = []
+
+    def __enter__(self) -> list[tuple[str, object]]:
+        event.listen(self._conn, "before_cursor_execute", self._note)
+        return self.statements
+
+    def __exit__(self, *_: object) -> None:
+        event.remove(self._conn, "before_cursor_execute", self._note)
+
+    def _note(self, _conn: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        rows = parameters if isinstance(parameters, list) else [parameters]
+        self.statements.append((statement, rows[0]))
+
+
+def plans(conn: Connection, statements: list[tuple[str, object]]) -> list[str]:
+    """The query plan of each statement, one line a step."""
+    return [
+        f"{step.detail}  <-  {statement}"
+        for statement, parameters in statements
+        for step in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)  # type: ignore[arg-type]
+    ]

@@ -1,0 +1,33 @@
+"""Every store passes the one contract suite. ``backend`` goes through the engines (tests/conftest.py)."""
+
+from __future__ import annotations
+
+from dynwork.testing import store_contract
+
+
+class TestSubmissions(store_contract.SubmissionContract):
+    pass
+
+
+class TestLeases(store_contract.LeaseContract):
+    pass
+
+
+class TestReports(store_contract.ReportContract):
+    pass
+
+
+class TestWorkers(store_contract.WorkerContract):
+    pass
+
+
+class TestRounds(store_contract.RoundContract):
+    pass
+
+
+class TestFeed(store_contract.FeedContract):
+    pass
+
+
+class TestFleet(store_contract.FleetContract):
+    pass

@@ -1,0 +1,59 @@
+"""What is documented exists, and what exists is documented."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dynwork import settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+REFERENCE = ROOT / "docs" / "reference"
+LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
+
+
+def names(pattern: str, page: Path) -> set[str]:
+    return set(re.findall(pattern, page.read_text()))
+
+
+@pytest.mark.parametrize("script", ["reference.py", "state_diagram.py"])
+def test_the_generated_reference_is_what_the_code_says(script: str) -> None:
+    checked = subprocess.run([sys.executable, ROOT / "scripts" / script, "--check"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    links = [link for link in LINK.findall(page.read_text()) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_variable_target_and_metric_that_is_named_exists(page: Path) -> None:
+    models = (settings.ApiSettings, settings.OrchestratorSettings, settings.WorkerSettings, settings.ClientSettings)
+    variables = {f"DYNWORK_{name.upper()}" for model in models for name in model.model_fields}
+    assert names(r"DYNWORK_[A-Z_]*[A-Z]", page) <= variables
+    targets = names(r"(?m)^([a-z-]+):", ROOT / "Makefile")
+    assert names(r"(?:^    |`)make ([a-z]+)", page) <= targets
+    assert names(r"`(dynwork_[a-z_]+)`", page) <= names(r"`(dynwork_[a-z_]+)`", REFERENCE / "metrics.md")
+
+
+def test_every_setting_metric_and_error_is_in_the_reference() -> None:
+    """The generator walks models, registries and the error tree; this looks from the other side: the source text."""
+    source = "\n".join(
+        path.read_text() for path in (ROOT / "src" / "dynwork").rglob("*.py") if "testing" not in path.parts
+    )
+    codes = set(re.findall(r'^    code = "([a-z_]+)"', source, re.MULTILINE))
+    assert codes == names(r"(?m)^\| `([a-z_]+)`", REFERENCE / "errors.md")
+    counted = {name.removesuffix("_total") for name in names(r"`(dynwork_[a-z_]+)`", REFERENCE / "metrics.md")}
+    assert set(re.findall(r'"(dynwork_(?:api|round|worker|jobs|leases|asks|store)_?[a-z_]*)"', source)) <= counted
+
+
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "adr"
+    assert names(r"\]\((\d{4}-[^)]+)\)", folder / "README.md") == {page.name for page in folder.glob("0*.md")}

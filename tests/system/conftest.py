@@ -1,0 +1,27 @@
+"""System tests say their numbers, in every run: measured, printed at the end, and asserted only if they are a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+Tell = Callable[[str], None]
+LINES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Tell:
+    """Keep one line for the summary of the run; it names the test by itself."""
+    lines = request.config.stash.setdefault(LINES, [])
+    name = request.node.name
+    return lambda line: lines.append(f"{name}: {line}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show the lines, of tests that passed as well."""
+    lines = config.stash.get(LINES, [])
+    if lines:
+        terminalreporter.section("system tests in numbers")
+        for line in lines:
+            terminalreporter.line(line)

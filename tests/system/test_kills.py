@@ -1,0 +1,129 @@
+"""Workers killed with -9 in the middle of their jobs: every job is answered once, and little is computed twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from dynwork.testing import kinds
+from dynwork.testing.cluster import Cluster, Shape
+from dynwork.testing.feed import Apis, Feed
+from dynwork.testing.hunt import Hunt
+from dynwork.testing.ledger import Ledger
+from dynwork.testing.orders import Order, hand_in
+from dynwork.testing.waiting import wait_until
+
+pytestmark = pytest.mark.system
+
+Tell = Callable[[str], None]
+
+SPEED = 100_000
+"""Steps that a chain of the test kind makes in a second."""
+BURST = SPEED // 100
+SLICE_S = 0.05
+LOOK_S = 0.05
+RE_LEASE_S_MAX = 15.0
+
+
+def long_orders(count: int, seconds: float) -> list[Order]:
+    return [Order(b"long %d" % number, int(seconds * SPEED), kinds.APPEND_STEPS.name) for number in range(count)]
+
+
+def settings(tmp_path: Path, heartbeat_s: float, lease_s: float, *, shortcut: bool) -> dict[str, str]:
+    return {
+        **kinds.install(tmp_path / "kinds"),
+        kinds.STEPS_FILE: str(tmp_path / "steps"),
+        kinds.STEPS_PER_S: str(SPEED),
+        "DYNWORK_HEARTBEAT_S": str(heartbeat_s),
+        "DYNWORK_LEASE_S": str(lease_s),
+        "DYNWORK_PREFETCH_S": "0.1",  # long jobs are spread over all workers from the start
+        "DYNWORK_WORKER_GONE_SHORTCUT": str(shortcut).lower(),
+        "DYNWORK_WORKER_SLOTS": "1",
+        "DYNWORK_WORKER_SLICE_S": str(SLICE_S),
+    }
+
+
+def computed_twice(tmp_path: Path, jobs: Mapping[str, Order]) -> dict[str, int]:
+    """Return for each job how many of its steps were computed more than once; see that it was computed whole."""
+    steps = kinds.witnessed(tmp_path / "steps")
+    twice = kinds.computed_twice(steps)
+    made = {(one.start, one.last) for one in steps}
+    starts = {job_id: hashlib.sha512(order.buffer).hexdigest() for job_id, order in jobs.items()}
+    assert all((starts[job_id], order.iterations) in made for job_id, order in jobs.items())
+    return {job_id: twice[start] for job_id, start in starts.items()}
+
+
+def worth(heartbeat_s: float) -> int:
+    """The steps that one kill may cost: since the last checkpoint, in the slice under way, in the burst under way."""
+    return int((heartbeat_s + SLICE_S) * SPEED) + BURST
+
+
+def assert_two_readers_saw_the_same(cluster: Cluster, ledger: Ledger) -> None:
+    """One followed the feed all the while; the other reads it now, at the other API, in small pages."""
+    with Apis(cluster.api_urls[::-1]) as apis:
+        reader = Feed(apis, page=7)
+        reader.follow()
+        assert reader.seen == ledger.feed.seen
+    ids = [entry.job_id for entry in reader.seen]
+    assert len(ids) == len(set(ids)) == len(ledger.entries)
+
+
+@pytest.mark.timeout(240)
+def test_300_jobs_survive_20_workers_killed_in_the_middle_of_theirs(tmp_path: Path, tell: Tell) -> None:
+    heartbeat_s = 1.0
+    long = long_orders(20, seconds=4)
+    short = [Order(b"short %d" % number, 1 + number * 100) for number in range(280)]
+    mixed = [order for index, order in enumerate(long) for order in (order, *short[index::20])]
+    shape = Shape(min_workers=4, max_workers=4, variables=settings(tmp_path, heartbeat_s, 3, shortcut=True))
+    with Cluster(tmp_path / "data", shape) as cluster, Ledger(cluster.api_urls) as ledger:
+        ids = hand_in(ledger, cluster.api_urls, mixed)
+        assert len(ids) == 300
+        hunted = [job_id for job_id, order in ids.items() if order.kind == kinds.APPEND_STEPS.name]
+        hunt = Hunt(cluster, ledger, hunted, phases_s=[0.0, 0.15, 0.3, 0.45, 0.6])
+
+        def over() -> bool:
+            hunt.look(kills_max=22)
+            ledger.follow()
+            return not ledger.open
+
+        wait_until(over, "an answer for every job", 180, LOOK_S)
+        ledger.check()
+        assert_two_readers_saw_the_same(cluster, ledger)
+
+    assert len(hunt.kills) >= 20
+    kills = Counter(kill.job_id for kill in hunt.kills)
+    twice = computed_twice(tmp_path, {job_id: ids[job_id] for job_id in hunted})
+    percents = [kill.percent for kill in hunt.kills]
+    most = max(twice[job_id] / count for job_id, count in kills.items())
+    tell(
+        f"{len(percents)} workers killed at {min(percents):.0f} to {max(percents):.0f} %, 300 of 300 right; steps"
+        f" computed twice a kill: {sum(twice.values()) / len(percents):.0f} on average, {most:.0f} at most,"
+        f" a heartbeat's worth is {worth(heartbeat_s)}"
+    )
+    for job_id in hunted:
+        assert twice[job_id] <= kills[job_id] * worth(heartbeat_s)
+
+
+@pytest.mark.parametrize("shortcut", [False, True], ids=["by its lease", "by the supervisor's shortcut"])
+def test_a_killed_workers_job_is_leased_again_within_15_s(tmp_path: Path, tell: Tell, shortcut: bool) -> None:
+    variables = settings(tmp_path, heartbeat_s=3, lease_s=9, shortcut=shortcut)  # as they are by default
+    shape = Shape(apis=1, min_workers=3, max_workers=3, variables=variables)
+    with Cluster(tmp_path / "data", shape) as cluster, Ledger(cluster.api_urls) as ledger:
+        ids = hand_in(ledger, cluster.api_urls, long_orders(2, seconds=10))
+        hunt = Hunt(cluster, ledger, list(ids), phases_s=[0.5])
+
+        def over() -> bool:
+            hunt.look(kills_max=2)
+            return len(hunt.kills) == 2 and hunt.settled
+
+        wait_until(over, "both jobs are leased again", 60, LOOK_S)
+        ledger.await_all()
+    twice = computed_twice(tmp_path, ids)
+    again = [kill.leased_again_s for kill in hunt.kills]
+    tell(f"{again[0]:.2f} and {again[1]:.2f} s from the kill to the next lease; {list(twice.values())} steps twice")
+    assert max(again) <= RE_LEASE_S_MAX
+    assert max(twice.values()) <= worth(3)

@@ -1,0 +1,105 @@
+"""Kinds: resumed anywhere a chain ends as if it never stopped; budgets hold; what does not fit is refused by name."""
+
+from __future__ import annotations
+
+import math
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynwork import kinds
+from dynwork.errors import ConfigurationError, UnknownKindError
+from dynwork.kinds import Kind
+from dynwork.kinds.sha512_chain import CLOCK_STEPS, KIND
+from dynwork.testing import kinds as test_kinds
+from dynwork.testing.kinds import APPEND_STEPS, STEPS_FILE, Steps, computed_twice, expected, witnessed
+
+CHAINS = [KIND, APPEND_STEPS]
+each_kind = pytest.mark.parametrize("kind", CHAINS, ids=lambda kind: kind.name)
+
+
+@pytest.fixture(autouse=True)
+def no_witness(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(test_kinds.STEPS_FILE, raising=False)
+    monkeypatch.delenv(test_kinds.STEPS_PER_S, raising=False)
+
+
+@each_kind
+@given(pieces=st.lists(st.binary(max_size=300)), cuts=st.lists(st.integers(1, 400), max_size=8), rest=st.integers(0, 9))
+def test_resumed_anywhere_a_chain_ends_as_if_it_never_stopped(
+    kind: Kind, pieces: list[bytes], cuts: list[int], rest: int
+) -> None:
+    starter = kind.start()
+    for piece in pieces:
+        starter.update(piece)
+    state, done = starter.finish()
+    total = done + sum(cuts) + rest
+    for cut in [*cuts, total]:
+        states, steps = kind.advance([state], [total - done], cut, math.inf)
+        state, done = states[0], done + steps[0]
+    assert done == total
+    assert state.hex() == expected(kind.name, b"".join(pieces), total)
+
+
+@each_kind
+@given(remaining=st.lists(st.integers(0, 5000), min_size=1, max_size=8), budget=st.integers(1, 12_000))
+def test_budgets_hold_and_earlier_chains_go_first(kind: Kind, remaining: list[int], budget: int) -> None:
+    state, _ = kind.start().finish()
+    _, steps = kind.advance([state] * len(remaining), remaining, budget, math.inf)
+    assert sum(steps) == min(budget, sum(remaining))
+    for index, made in enumerate(steps):
+        assert made == min(remaining[index], budget - sum(steps[:index]))
+
+
+@each_kind
+def test_without_time_a_step_is_made_and_soon_it_ends(kind: Kind) -> None:
+    state, _ = kind.start().finish()
+    _, steps = kind.advance([state, state], [10**9, 10**9], 2 * 10**9, 0.0)
+    assert 1 <= sum(steps) <= CLOCK_STEPS
+
+
+def test_the_built_in_kind_is_found_by_its_name() -> None:
+    assert kinds.named(kinds.DEFAULT_KIND) is KIND
+    with pytest.raises(UnknownKindError, match=r"there is no kind 'x' here; known: .*sha512-chain"):
+        kinds.named("x")
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("no_such_module:KIND", "cannot be loaded: ModuleNotFoundError"),
+        ("dynwork.kinds:GROUP", "is not a dynwork.kinds.Kind"),
+        ("dynwork.testing.kinds:RAISER", "calls itself 'raiser'"),
+    ],
+)
+def test_a_kind_that_does_not_fit_is_refused_by_name(value: str, complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"the kind 'odd'.*{complaint}"):
+        kinds._load(EntryPoint("odd", value, kinds.GROUP))
+
+
+# -- the witness of append-steps
+def test_every_burst_is_written_down_before_it_is_returned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "steps"
+    monkeypatch.setenv(STEPS_FILE, str(file))
+    state, done = APPEND_STEPS.start().finish()
+    APPEND_STEPS.advance([state], [2500], 2500, math.inf)
+    start = state[:64].hex()
+    assert witnessed(file) == [Steps(start, done + at, min(done + at + 1000, done + 2500)) for at in (0, 1000, 2000)]
+
+
+def test_a_line_cut_short_by_a_kill_counts_as_not_written(tmp_path: Path) -> None:
+    file = tmp_path / "steps"
+    file.write_text("aa 1 5\naa 5 1")
+    assert witnessed(file) == [Steps("aa", 1, 5)]
+    assert witnessed(tmp_path / "none") == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=12))
+def test_steps_made_twice_are_counted_each_further_time(pairs: list[tuple[int, int]]) -> None:
+    spans = [(min(pair), max(pair)) for pair in pairs]
+    every = [step for first, last in spans for step in range(first, last)]
+    counted = computed_twice(Steps("a", first, last) for first, last in spans)
+    assert counted.get("a", 0) == len(every) - len(set(every))
