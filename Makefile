@@ -6,8 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.ready-runtime
 DEV_STAMP := $(VENV)/.ready-dev
+TIMES := 10
 
-.PHONY: help demo up test check lint types layers bench lock docs clean
+.PHONY: help demo up test check lint types layers chaos bench lock docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -33,6 +34,9 @@ types: $(DEV_STAMP)
 
 layers: $(DEV_STAMP)
 	$(BIN)/lint-imports
+
+chaos: $(DEV_STAMP) ## kill workers and orchestrators for many minutes (longer: make chaos TIMES=50)
+	DYNWORK_TEST_LONGER=$(TIMES) $(BIN)/pytest -m system -k "survive_20_workers or killed_again_and_again" $(ARGS)
 
 bench: $(RUN_STAMP) ## the load generator: accepted and completed jobs a second, latency
 	$(BIN)/python -m benchmarks.path $(ARGS)

@@ -42,7 +42,8 @@ class Measured:
 
     accepted_per_s: float
     completed_per_s: float
-    cpu_ms_per_job: float
+    cpu_ms_per_job: tuple[float, ...]
+    """Of each role, in the order of :data:`ROLES`; a worker's lane processes count as the worker's."""
 
 
 class Connection:
@@ -125,9 +126,9 @@ async def result_of(connection: Connection, job_id: str) -> None:
     raise SystemExit(f"no result of {job_id} within {DEADLINE_S} s")
 
 
-def cpu_s(roles: list[psutil.Process]) -> float:
-    processes = [process for role in roles for process in (role, *role.children(recursive=True))]
-    return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
+def cpu_s(roles: list[psutil.Process]) -> list[float]:
+    """Processor seconds used so far by each role, user and system."""
+    return [sum(sum(process.cpu_times()[:2]) for process in (role, *role.children(recursive=True))) for role in roles]
 
 
 async def load(
@@ -154,12 +155,12 @@ async def load(
     accepted_s = time.monotonic() - started
     hashes = await follow(port, cursor, len(bodies))
     completed_s = time.monotonic() - started
-    used = cpu_s(roles) - cpu
+    used = [after - before for before, after in zip(cpu, cpu_s(roles), strict=True)]
     for job_id in itertools.islice(expected, 0, None, 100):
         assert hashes[job_id] == chain(expected[job_id], iterations), f"wrong hash for {job_id}"
     assert hashes.keys() == expected.keys(), "results and accepted jobs differ"
     count = len(bodies)
-    return Measured(count / accepted_s, count / completed_s, 1000 * used / count)
+    return Measured(count / accepted_s, count / completed_s, tuple(1000 * seconds / count for seconds in used))
 
 
 async def newest_cursor(port: int) -> str:
@@ -217,18 +218,21 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> None:
     with cluster(folder) as (port, roles):
         await ready(port)
         print(
-            f"{'mix':>14} {'accepted/s':>11} {'completed/s':>12} {'CPU ms/job':>11} {'idle p50 ms':>12} {'p99 ms':>8}"
+            f"{'':>14} {'accepted':>9} {'completed':>9} | {'CPU ms a job':^32} | {'idle latency, ms':>16}\n"
+            f"{'mix':>14} {'per s':>9} {'per s':>9} | {'all':>6} {'orchestr.':>9} {'API':>6} {'worker':>8} |"
+            f" {'p50':>7} {'p99':>8}"
         )
         for name, kilobytes, iterations in MIXES:
             bodies = [rng.randbytes(kilobytes * 1024) for _ in range(arguments.jobs)]
             await load(port, roles, bodies[:200], iterations, arguments.connections)  # warm-up
             runs = [await load(port, roles, bodies, iterations, arguments.connections) for _ in range(arguments.runs)]
             latency = sorted(await idle_latency_ms(port, bodies[0], iterations, arguments.idle))
+            cpu = [statistics.median(run.cpu_ms_per_job[role] for run in runs) for role in range(len(ROLES))]
             print(
-                f"{name:>14} {statistics.median(run.accepted_per_s for run in runs):>11.0f}"
-                f" {statistics.median(run.completed_per_s for run in runs):>12.0f}"
-                f" {statistics.median(run.cpu_ms_per_job for run in runs):>11.2f}"
-                f" {statistics.median(latency):>12.1f} {latency[int(len(latency) * 0.99)]:>8.1f}",
+                f"{name:>14} {statistics.median(run.accepted_per_s for run in runs):>9.0f}"
+                f" {statistics.median(run.completed_per_s for run in runs):>9.0f} | {sum(cpu):>6.2f} {cpu[0]:>9.2f}"
+                f" {cpu[1]:>6.2f} {cpu[2]:>8.2f} | {statistics.median(latency):>7.1f}"
+                f" {latency[int(len(latency) * 0.99)]:>8.1f}",
                 flush=True,
             )
 

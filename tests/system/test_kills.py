@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.system
 
 Tell = Callable[[str], None]
 
+LONGER = int(os.environ.get("DYNWORK_TEST_LONGER", "1"))
+"""How many times as long to go on: ``make chaos`` says."""
 SPEED = 100_000
 """Steps that a chain of the test kind makes in a second."""
 BURST = SPEED // 100
@@ -72,36 +75,36 @@ def assert_two_readers_saw_the_same(cluster: Cluster, ledger: Ledger) -> None:
     assert len(ids) == len(set(ids)) == len(ledger.entries)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(240 * LONGER)
 def test_300_jobs_survive_20_workers_killed_in_the_middle_of_theirs(tmp_path: Path, tell: Tell) -> None:
     heartbeat_s = 1.0
-    long = long_orders(20, seconds=4)
-    short = [Order(b"short %d" % number, 1 + number * 100) for number in range(280)]
-    mixed = [order for index, order in enumerate(long) for order in (order, *short[index::20])]
+    long = long_orders(20 * LONGER, seconds=4)
+    short = [Order(b"short %d" % number, 1 + number % 280 * 100) for number in range(280 * LONGER)]
+    mixed = [order for index, order in enumerate(long) for order in (order, *short[index :: len(long)])]
     shape = Shape(min_workers=4, max_workers=4, variables=settings(tmp_path, heartbeat_s, 3, shortcut=True))
     with Cluster(tmp_path / "data", shape) as cluster, Ledger(cluster.api_urls) as ledger:
         ids = hand_in(ledger, cluster.api_urls, mixed)
-        assert len(ids) == 300
         hunted = [job_id for job_id, order in ids.items() if order.kind == kinds.APPEND_STEPS.name]
         hunt = Hunt(cluster, ledger, hunted, phases_s=[0.0, 0.15, 0.3, 0.45, 0.6])
 
         def over() -> bool:
-            hunt.look(kills_max=22)
+            hunt.look(kills_max=22 * LONGER)
             ledger.follow()
             return not ledger.open
 
-        wait_until(over, "an answer for every job", 180, LOOK_S)
+        wait_until(over, "an answer for every job", 180 * LONGER, LOOK_S)
         ledger.check()
         assert_two_readers_saw_the_same(cluster, ledger)
 
-    assert len(hunt.kills) >= 20
+    assert len(ids) == 300 * LONGER
+    assert len(hunt.kills) >= 20 * LONGER
     kills = Counter(kill.job_id for kill in hunt.kills)
     twice = computed_twice(tmp_path, {job_id: ids[job_id] for job_id in hunted})
     percents = [kill.percent for kill in hunt.kills]
     most = max(twice[job_id] / count for job_id, count in kills.items())
     tell(
-        f"{len(percents)} workers killed at {min(percents):.0f} to {max(percents):.0f} %, 300 of 300 right; steps"
-        f" computed twice a kill: {sum(twice.values()) / len(percents):.0f} on average, {most:.0f} at most,"
+        f"{len(percents)} workers killed at {min(percents):.0f} to {max(percents):.0f} %, {len(ids)} of {len(ids)}"
+        f" right; steps computed twice a kill: {sum(twice.values()) / len(percents):.0f} on average, {most:.0f} at most,"
         f" a heartbeat's worth is {worth(heartbeat_s)}"
     )
     for job_id in hunted:
@@ -111,19 +114,18 @@ def test_300_jobs_survive_20_workers_killed_in_the_middle_of_theirs(tmp_path: Pa
 @pytest.mark.parametrize("shortcut", [False, True], ids=["by its lease", "by the supervisor's shortcut"])
 def test_a_killed_workers_job_is_leased_again_within_15_s(tmp_path: Path, tell: Tell, shortcut: bool) -> None:
     variables = settings(tmp_path, heartbeat_s=3, lease_s=9, shortcut=shortcut)  # as they are by default
-    shape = Shape(apis=1, min_workers=3, max_workers=3, variables=variables)
+    shape = Shape(apis=1, min_workers=2, max_workers=2, variables=variables)
     with Cluster(tmp_path / "data", shape) as cluster, Ledger(cluster.api_urls) as ledger:
-        ids = hand_in(ledger, cluster.api_urls, long_orders(2, seconds=10))
+        ids = hand_in(ledger, cluster.api_urls, long_orders(1, seconds=8))
         hunt = Hunt(cluster, ledger, list(ids), phases_s=[0.5])
 
         def over() -> bool:
-            hunt.look(kills_max=2)
-            return len(hunt.kills) == 2 and hunt.settled
+            hunt.look(kills_max=1)
+            return bool(hunt.kills) and hunt.settled
 
-        wait_until(over, "both jobs are leased again", 60, LOOK_S)
+        wait_until(over, "the job is leased again", 60, LOOK_S)
         ledger.await_all()
-    twice = computed_twice(tmp_path, ids)
-    again = [kill.leased_again_s for kill in hunt.kills]
-    tell(f"{again[0]:.2f} and {again[1]:.2f} s from the kill to the next lease; {list(twice.values())} steps twice")
-    assert max(again) <= RE_LEASE_S_MAX
-    assert max(twice.values()) <= worth(3)
+    [kill], [twice] = hunt.kills, computed_twice(tmp_path, ids).values()
+    tell(f"{kill.leased_again_s:.2f} s from the kill to the next lease, {twice} steps computed twice")
+    assert kill.leased_again_s <= RE_LEASE_S_MAX
+    assert twice <= worth(3)

@@ -87,7 +87,7 @@ def test_a_late_result_changes_nothing_and_is_told_stale(tmp_path: Path, tell: T
 
 
 def test_a_late_checkpoint_changes_nothing(tmp_path: Path, tell: Tell) -> None:
-    order = Order(b"late checkpoint", 8 * SPEED, kinds.APPEND_STEPS.name)
+    order = Order(b"late checkpoint", 6 * SPEED, kinds.APPEND_STEPS.name)
     with Ensemble(tmp_path / "data", variables(tmp_path), workers=2) as cluster, Ledger(cluster.api_urls) as ledger:
         [job_id] = hand_in(ledger, cluster.api_urls, [order])
         first = await_checkpoint(ledger, job_id)

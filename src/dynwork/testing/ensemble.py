@@ -56,11 +56,16 @@ class Ensemble:
         return [self.api.url]
 
     def worker(self, worker_id: str | None) -> LoneRole:
-        """Return the worker that ``GET /fleet`` calls ``worker_id``."""
+        """Return the worker that ``GET /fleet`` calls ``worker_id``; it may be a second until it is listed."""
         with Apis(self.api_urls) as apis:
-            reply = wait_until(lambda: apis.get("/fleet"), "an answer to GET /fleet")
-        pids = {worker.worker_id: worker.pid for worker in Fleet.model_validate_json(reply.content).workers}
-        return next(role for role in self.workers if role.pid == pids[worker_id or ""])
+
+            def listed() -> LoneRole | None:
+                reply = apis.get("/fleet")
+                workers = Fleet.model_validate_json(reply.content).workers if reply is not None else []
+                pids = {worker.pid for worker in workers if worker.worker_id == worker_id}
+                return next((role for role in self.workers if role.pid in pids), None)
+
+            return wait_until(listed, f"{worker_id} is listed in the fleet")
 
     def _end(self) -> None:
         for role in (self.api, *self.workers, self.orchestrator):

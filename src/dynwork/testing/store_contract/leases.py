@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.core.worker import Pace, WorkerState
@@ -33,6 +34,13 @@ class LeaseContract(StoreContract):
         await drive.submit("j3", priority=5)
         order = [await drive.lease(f"w{n}") for n in range(5)]
         assert order == ["j9#1", "j4#1", "j5#1", "j3#1", "j1#1"]
+
+    async def test_the_claim_order_goes_across_kinds_and_holds_for_lost_grants(self, drive: StoreDriver) -> None:
+        for n, kind in [(3, "b"), (2, "a"), (1, "b")]:
+            await drive.try_submit(replace(submission(f"j{n}", steps=11), kind=kind))
+            drive.advance(1)
+        assert await drive.lease("w1") == "j3#1 j2#1 j1#1"
+        assert lease_names((await drive.beat("w1")).grants) == "j3#1 j2#1 j1#1"
 
     async def test_a_delayed_job_is_not_given_before_its_time(self, drive: StoreDriver) -> None:
         await drive.submit("j1", priority=9)
