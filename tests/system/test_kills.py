@@ -103,8 +103,8 @@ def test_300_jobs_survive_20_workers_killed_in_the_middle_of_theirs(tmp_path: Pa
     percents = [kill.percent for kill in hunt.kills]
     most = max(twice[job_id] / count for job_id, count in kills.items())
     tell(
-        f"{len(percents)} workers killed at {min(percents):.0f} to {max(percents):.0f} %, {len(ids)} of {len(ids)}"
-        f" right; steps computed twice a kill: {sum(twice.values()) / len(percents):.0f} on average, {most:.0f} at most,"
+        f"{len(percents)} workers killed at {min(percents):.0f} to {max(percents):.0f} %, all {len(ids)} jobs right;"
+        f" steps computed twice a kill: {sum(twice.values()) / len(percents):.0f} on average, {most:.0f} at most,"
         f" a heartbeat's worth is {worth(heartbeat_s)}"
     )
     for job_id in hunted:

@@ -53,8 +53,9 @@ def settings(folder: Path, **more: str) -> dict[str, str]:
 
 def brisk(folder: Path) -> Shape:
     """Two workers with two lanes each, and leases no longer than a restart takes."""
-    leases = {"DYNWORK_HEARTBEAT_S": "0.5", "DYNWORK_LEASE_S": "2", "DYNWORK_WORKER_SLOTS": "2"}
-    return Shape(min_workers=2, max_workers=2, variables=settings(folder, **leases))
+    leases = {"DYNWORK_HEARTBEAT_S": "0.5", "DYNWORK_LEASE_S": "2"}
+    lanes = {"DYNWORK_WORKER_SLOTS": "2", "DYNWORK_PREFETCH_S": "0.1"}  # every long chain begins at once
+    return Shape(min_workers=2, max_workers=2, variables=settings(folder, **leases, **lanes))
 
 
 def await_checkpoint(ledger: Ledger, job_id: str) -> None:

@@ -147,8 +147,12 @@ async def test_heartbeats_come_as_dictated_and_wait_for_nobody(
 
 async def test_a_shorter_interval_holds_from_the_moment_it_is_dictated(clock: FakeClock) -> None:
     orchestrator = OneOrchestrator(clock, Rules(leasing=LeasePolicy(lease_s=1.5, heartbeat_s=0.5)))
+    arrived, answered = asyncio.Event(), asyncio.Event()
+    orchestrator.faults[LEASE].append(held(arrived, answered))
     async with one_worker(clock, orchestrator):
-        await clock.advance(1.4)  # before that, the first heartbeat was to come after 3 s
+        await clock.advance(0.2)  # by now the worker waits for the 3 s that hold until it is told better
+        answered.set()
+        await clock.advance(1.2)
         assert len(orchestrator.heartbeats) == 2
 
 
