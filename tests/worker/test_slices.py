@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ BATCH = Batch("scripted", [b"a", b"b"], [5, 5])
 class Scripted:
     states: Sequence[bytes] = (b"c", b"d")
     steps: Sequence[int] = (5, 5)
-    error: Exception | None = None
+    error: BaseException | None = None
     name: str = "scripted"
     releases_gil: bool = True
     state_bytes_max: int = 4
@@ -54,7 +55,12 @@ def test_a_kind_that_keeps_its_contract_is_believed() -> None:
         (Scripted(steps=(0, 0)), "no step"),
         (Scripted(states=(b"", b"d")), "a state of 0 bytes"),
         (Scripted(states=(b"c" * 5, b"d")), "a state of 5 bytes"),
+        (Scripted(states=("c", b"d")), "a state of the type str"),  # type: ignore[arg-type]
+        (Scripted(states=(b"c", bytearray(b"d"))), "a state of the type bytearray"),  # type: ignore[arg-type]
+        (Scripted(steps=(1.5, 5)), "steps of the type float"),  # type: ignore[arg-type]
         (Scripted(error=KeyError("x")), "KeyError: 'x'"),
+        (Scripted(error=SystemExit(3)), "SystemExit: 3"),
+        (Scripted(error=asyncio.CancelledError()), "CancelledError"),
     ],
 )
 def test_a_kind_that_raises_or_breaks_its_contract_is_an_error_of_the_work(kind: Scripted, complaint: str) -> None:
@@ -86,13 +92,13 @@ def test_a_batch_crosses_the_pipe_unchanged(
     batch = Batch(kind, chains, data.draw(steps))
     assert frames.unpack_batch(frames.pack_batch(batch, seconds)) == (batch, seconds)
     made = Slice(chains, batch.remaining, seconds)
-    assert frames.unpack_answer(frames.pack_slice(made)) == made
+    assert frames.unpack_answer(frames.pack_slice(made), len(made.states)) == made
 
 
 @given(st.text("abc_", min_size=1), st.text(max_size=50))
 def test_an_error_crosses_the_pipe_unchanged(code: str, detail: str) -> None:
     with pytest.raises(WorkError) as caught:
-        frames.unpack_answer(frames.pack_error(WorkError(code, detail)))
+        frames.unpack_answer(frames.pack_error(WorkError(code, detail)), 1)
     assert (caught.value.code, caught.value.detail) == (code, detail)
 
 

@@ -42,13 +42,16 @@ class WorkError(Exception):
 
 
 def advance(kind: Kind, batch: Batch, max_seconds: float) -> Slice:
-    """Advance ``batch`` for about ``max_seconds``. Raises ``WorkError`` with the code ``kind_error``."""
+    """Advance ``batch`` for about ``max_seconds``. Raises ``WorkError`` with the code ``kind_error``.
+
+    Whatever a kind raises is that: an exit or a cancellation from a lane thread would end the whole worker.
+    """
     began = time.perf_counter()
     try:
         states, steps = kind.advance(batch.states, batch.remaining, sum(batch.remaining), max_seconds)
         seconds = time.perf_counter() - began
         _check(kind, batch, states, steps)
-    except Exception as error:
+    except BaseException as error:
         raise WorkError("kind_error", f"{type(error).__name__}: {error}") from error
     return Slice(states, steps, seconds)
 
@@ -57,6 +60,10 @@ def _check(kind: Kind, batch: Batch, states: list[bytes], steps: list[int]) -> N
     if not len(states) == len(steps) == len(batch.states):
         raise ValueError(f"{kind.name} returned {len(states)} states and {len(steps)} steps for {len(batch.states)}")
     for state, made, remaining in zip(states, steps, batch.remaining, strict=True):
+        if type(state) is not bytes:
+            raise TypeError(f"{kind.name} returned a state of the type {type(state).__name__}, not bytes")
+        if type(made) is not int:
+            raise TypeError(f"{kind.name} returned steps of the type {type(made).__name__}, not int")
         if not 1 <= len(state) <= kind.state_bytes_max:
             raise ValueError(f"{kind.name} returned a state of {len(state)} bytes, not 1 to {kind.state_bytes_max}")
         if not 0 <= made <= remaining:
