@@ -182,27 +182,6 @@ def test_without_the_kernels_help_the_end_of_the_pipe_ends_a_lane() -> None:
     assert lane.returncode == 0
 
 
-async def test_what_a_kind_prints_does_not_disturb_the_frames(
-    tmp_path: Path, environment: dict[str, str], capfd: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "chatty.py").write_text(
-        "from dynwork.kinds.sha512_chain import Sha512Chain\n"
-        "class Chatty(Sha512Chain):\n"
-        "    name = 'chatty'\n"
-        "    def advance(self, *arguments):\n"
-        "        print('hello', flush=True)\n"
-        "        return super().advance(*arguments)\n"
-        "KIND = Chatty()\n"
-    )
-    points = tmp_path / "dynwork_test_kinds-1.dist-info" / "entry_points.txt"
-    points.write_text(points.read_text() + "chatty = chatty:KIND\n")
-    lanes = ProcessLanes(environment)
-    made = await lanes.advance(KIND, Batch("chatty", *ONE_STEP), 0.05)
-    await lanes.close()
-    assert made.states == [straight(bytes(64), 1)]
-    assert capfd.readouterr().err == "hello\n"
-
-
 class InThreads(Sha512Chain):
     """The twin, said to release the interpreter; it remembers which threads it ran in."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import Struct, calcsize, pack, unpack_from
+from struct import error as StructError  # noqa: N812 - a name like those of other exceptions
 
 from dynwork.worker.slices import Batch, Slice, WorkError
 
@@ -61,13 +62,21 @@ def pack_error(error: WorkError) -> bytes:
     return bytes([_FAILED]) + f"{error.code}\0{error.detail}".encode()
 
 
-def unpack_answer(payload: bytes) -> Slice:
-    """Undo :func:`pack_slice`. Raises the ``WorkError`` of :func:`pack_error`."""
-    if payload[0] == _FAILED:
+def unpack_answer(payload: bytes, chains: int) -> Slice:
+    """Undo :func:`pack_slice`, for a batch of so many chains. Raises the ``WorkError`` of :func:`pack_error`.
+
+    Raises ``ValueError`` for what is no answer to such a batch.
+    """
+    if payload[:1] == bytes([_FAILED]):
         code, _, detail = payload[1:].decode().partition("\0")
         raise WorkError(code, detail)
-    _, seconds, count = _SLICE.unpack_from(payload)
-    states, steps = _unpack_chains(payload, _SLICE.size, count)
+    try:
+        _, seconds, count = _SLICE.unpack_from(payload)
+        states, steps = _unpack_chains(payload, _SLICE.size, count)
+    except StructError as wrong:
+        raise ValueError(str(wrong)) from wrong
+    if count != chains:
+        raise ValueError(f"an answer for {count} chains to a batch of {chains}")
     return Slice(states, steps, seconds)
 
 

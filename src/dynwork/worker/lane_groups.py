@@ -83,15 +83,19 @@ class ProcessLanes:
         try:
             with watchdog:
                 payload = await _exchange(process, frames.pack_batch(batch, max_seconds))
+            made = frames.unpack_answer(payload, len(batch.states))
             answered = True
+        except WorkError:
+            answered = True
+            raise
         except (OSError, asyncio.IncompleteReadError, ValueError) as error:
             await self.close()
             self._on_death()
-            raise WorkError("lane_died", _obituary(process, watchdog.barked)) from error
+            raise WorkError("lane_died", _obituary(process, watchdog.barked, error)) from error
         finally:
             if not answered:  # cancelled: a late answer would be taken for the next batch's
                 await self.close()
-        return frames.unpack_answer(payload)
+        return made
 
     async def close(self) -> None:
         """See :meth:`LaneGroup.close`."""
@@ -159,9 +163,11 @@ def _kill(process: Process) -> None:
             os.kill(process.pid, signal.SIGKILL)
 
 
-def _obituary(process: Process, hung: bool) -> str:
+def _obituary(process: Process, hung: bool, error: Exception) -> str:
     if hung:
         return "the lane process gave no answer in time and was ended"
+    if isinstance(error, ValueError):
+        return "the lane process gave an answer that makes no sense and was ended"
     returncode = process.returncode or 0
     how = f"signal {-returncode} ({signal.strsignal(-returncode)})" if returncode < 0 else f"exit code {returncode}"
     return f"the lane process ended with {how} while it advanced this chain"

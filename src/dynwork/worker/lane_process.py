@@ -3,7 +3,8 @@
 It reads a batch from stdin, works for at most a slice, answers on stdout, and begins again. It must never outlive its
 worker, even one that was killed: stdin ends with the worker, and is read after every slice; on Linux the kernel also
 ends it by signal, in case a kind does not come back. SIGINT and SIGTERM of the process group are for the worker: it
-decides when lanes end. A kind may print: its stdout is stderr here, frames travel on descriptors of their own.
+decides when lanes end. A kind may print: its stdout is stderr here, frames travel on descriptors of their own. A kind
+may fork: a child has no part in the frames, so it neither answers in its parent's place nor keeps the pipe open.
 """
 
 from __future__ import annotations
@@ -50,11 +51,17 @@ def _end_with_parent() -> None:
 def _take_pipes() -> tuple[int, int]:
     """Move the frame pipes out of the way of a kind that reads stdin or prints."""
     source, sink = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
+    _to_nothing(0)
     os.dup2(2, 1)
-    os.close(nothing)
+    os.register_at_fork(after_in_child=lambda: _to_nothing(source, sink))
     return source, sink
+
+
+def _to_nothing(*descriptors: int) -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(nothing, descriptor, inheritable=descriptor == 0)
+    os.close(nothing)
 
 
 def _read_frame(source: int) -> bytes | None:
