@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from dynwork.errors import StoreLockedError
+from dynwork.errors import StoreLockedError, StoreUnavailableError
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.store.port import Round, Rules
 from dynwork.orchestrator.store.sqlite import SqliteStore
@@ -66,6 +68,35 @@ async def test_what_was_committed_is_in_the_files_without_a_clean_end(store: Sql
     assert await survivor.store.totals() == await store.totals()
     assert await survivor.store.feed("ann", None, 10) == await store.feed("ann", None, 10)
     await survivor.store.close()
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+async def test_nothing_is_acknowledged_once_a_file_is_deleted(store: SqliteStore, tmp_path: Path, suffix: str) -> None:
+    """The engine goes on writing into the file without a name, which ends with the process."""
+    drive = StoreDriver(store)
+    await drive.submit("j1")
+    file = tmp_path / f"dynwork.db{suffix}"
+    kept = file.rename(tmp_path / "kept")
+    with pytest.raises(StoreUnavailableError, match="deleted or replaced"):
+        await drive.submit("j2")
+    with pytest.raises(StoreUnavailableError):
+        await store.totals()
+    kept.rename(file)
+    await drive.submit("j3")
+    assert (await store.totals()).queued == 3
+
+
+async def test_a_broken_file_is_a_store_that_is_away_not_an_error_of_what_was_asked(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    drive = StoreDriver(store)
+    await drive.submit("j1")
+    with contextlib.closing(sqlite3.connect(tmp_path / "dynwork.db")) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with (tmp_path / "dynwork.db").open("r+b") as file:
+        file.write(b"no database at all" * 100)
+    with pytest.raises(StoreUnavailableError):
+        await drive.submit("j2")
 
 
 async def test_rounds_larger_than_one_statement_are_one_transaction(store: SqliteStore) -> None:

@@ -5,7 +5,8 @@ journal is a write-ahead log with ``synchronous=FULL``: a transaction that has r
 and of the power. Reads run on a few threads of their own, each in a snapshot, and never wait for the writer.
 
 One process may have the file: a lock beside it (``…-lock``, released by the operating system however the process ends)
-refuses a second orchestrator.
+refuses a second orchestrator. A file that is deleted or replaced while it is open would take what is written with it:
+nothing is acknowledged or shown unless the files at the path are still those that were opened.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from dynwork.errors import ConfigurationError, StoreLockedError, StoreUnavailableError
@@ -38,6 +40,8 @@ READERS = 2
 BUSY_MS = 5_000
 """How long a statement waits for a lock of another program (a backup, a shell), milliseconds."""
 _SHARD = "sqlite"
+_DEFECTS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+"""What a statement of ours is to blame for; everything else (locked, full, broken) is the state of the file."""
 
 T = TypeVar("T")
 
@@ -50,10 +54,11 @@ class SqliteStore:
         self._rules = rules
         self._lock_fd: int | None = None
         self._cluster_id = ""
+        self._opened: list[tuple[int, int] | None] = []
         self._writing = ThreadPoolExecutor(1, "store-writer")
         self._reading = ThreadPoolExecutor(READERS, "store-reader")
-        self._writer = _engine(path, "BEGIN IMMEDIATE", 1)
-        self._reader = _engine(path, "BEGIN", READERS)
+        self._writer = _engine(path, "rwc", "BEGIN IMMEDIATE", 1)
+        self._reader = _engine(path, "rw", "BEGIN", READERS)
 
     async def open(self) -> None:
         """See :meth:`Store.open`."""
@@ -64,6 +69,7 @@ class SqliteStore:
             raise ConfigurationError(f"cannot use {self._path}: {error.strerror}; set DYNWORK_DATA_DIR") from error
         try:
             self._cluster_id = await self._write(_prepare)
+            self._opened = _identities(self._path)
         except BaseException:
             await self.close()
             raise
@@ -164,16 +170,21 @@ class SqliteStore:
 
     async def _run(self, threads: ThreadPoolExecutor, engine: Engine, act: Callable[[Connection], T]) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(threads, _transact, engine, act)
+        return await loop.run_in_executor(threads, self._transact, engine, act)
 
-
-def _transact(engine: Engine, act: Callable[[Connection], T]) -> T:
-    """Run ``act`` in one transaction; what the engine cannot do just now is ``StoreUnavailableError``."""
-    try:
-        with engine.begin() as conn:
-            return act(conn)
-    except OperationalError as error:
-        raise StoreUnavailableError(f"the store did not commit: {error.orig}", retry_after_s=1) from error
+    def _transact(self, engine: Engine, act: Callable[[Connection], T]) -> T:
+        """Run ``act`` in one transaction; what the engine cannot do just now is ``StoreUnavailableError``."""
+        try:
+            with engine.begin() as conn:
+                done = act(conn)
+        except _DEFECTS:
+            raise
+        except DatabaseError as error:
+            raise StoreUnavailableError(f"the store did not commit: {error.orig}", retry_after_s=1) from error
+        if self._opened and _identities(self._path) != self._opened:
+            detail = f"{self._path} was deleted or replaced while it was open: put it back, or start again without it"
+            raise StoreUnavailableError(detail)
+        return done
 
 
 def _prepare(conn: Connection) -> str:
@@ -184,13 +195,15 @@ def _prepare(conn: Connection) -> str:
     return cluster_id
 
 
-def _engine(path: Path, begin: str, connections: int) -> Engine:
+def _engine(path: Path, mode: str, begin: str, connections: int) -> Engine:
+    """``mode``: ``rw``, or ``rwc`` for what may create the file: a late reader must not make an empty one."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
     engine = create_engine(
-        f"sqlite:///{path}",
+        "sqlite://",
+        creator=lambda: sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=BUSY_MS / 1000),
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,
-        connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000},
     )
 
     @event.listens_for(engine, "connect")
@@ -206,6 +219,19 @@ def _engine(path: Path, begin: str, connections: int) -> Engine:
         conn.exec_driver_sql(begin)
 
     return engine
+
+
+def _identities(path: Path) -> list[tuple[int, int] | None]:
+    """Return what tells the database and its log from other files at the same paths."""
+    return [_identity(name) for name in (str(path), f"{path}-wal")]
+
+
+def _identity(name: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(name)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _lock(path: Path) -> int:
