@@ -209,6 +209,26 @@ async def test_a_command_that_is_not_there_is_a_bad_template_and_leaves_nothing(
     assert not list((tmp_path / "workers").glob("i-1*"))
 
 
+async def test_a_disk_that_cannot_be_written_is_unclear_and_the_launch_is_made_when_it_can(
+    local: LocalProvider, tmp_path: Path
+) -> None:
+    in_the_way = tmp_path / "workers" / "i-1.draft"
+    in_the_way.mkdir()
+    with pytest.raises(FleetUnclearError, match="cannot be used"):
+        await local.launch("i-1")
+    in_the_way.rmdir()
+    await local.launch("i-1")
+    assert [machine.instance_id for machine in await local.machines()] == ["i-1"]
+
+
+async def test_a_pid_file_cut_short_by_a_power_failure_is_no_machine(local: LocalProvider, tmp_path: Path) -> None:
+    (tmp_path / "workers" / "i-1.json").write_text("")
+    assert await local.machines() == []
+    assert await ended(local, "i-1") == "ended"
+    await local.launch("i-1")
+    assert [machine.instance_id for machine in await local.machines()] == ["i-1"]
+
+
 def test_a_pid_file_says_who_the_worker_is(tmp_path: Path) -> None:
     files = PidFiles(tmp_path)
     files.write(PidFile("i-1", 12, 34.5))

@@ -81,6 +81,19 @@ def test_a_killed_supervisor_takes_its_roles_along_and_the_next_one_finds_the_wo
         ledger.await_all()
 
 
+def test_a_disk_that_takes_no_files_ends_nothing_and_cluster_json_follows_when_it_does(tmp_path: Path) -> None:
+    with Cluster(tmp_path, SMALL) as cluster, ledger_of(cluster) as ledger:
+        in_the_way = tmp_path / "cluster.draft"
+        in_the_way.mkdir()
+        victim = cluster.kill("api")
+        wait_until(lambda: "could not be written" in cluster.up.log.read_text(), "the supervisor says so")
+        wait_until(lambda: is_ready(victim.url), "the role is started again")
+        in_the_way.rmdir()
+        cluster.await_replaced(victim)
+        ledger.submit(b"d", 1000)
+        ledger.await_all()
+
+
 def test_cluster_json_names_every_process_and_where_it_answers(tmp_path: Path) -> None:
     with Cluster(tmp_path, SMALL):
         entries = json.loads((tmp_path / "cluster.json").read_text())

@@ -51,6 +51,7 @@ class Supervisor:
         self._uniform = uniform
         self._say = say
         self._cluster_file = options.data_dir / "cluster.json"
+        self._unwritten: int | None = None
         self._workers = LocalWorkers(options.data_dir / "workers", clock)
 
     @property
@@ -88,8 +89,7 @@ class Supervisor:
         shown = None
         while not stop.is_set():
             entries = self._entries(keepers)
-            if entries != shown:
-                _write(self._cluster_file, entries)
+            if entries != shown and self._show(entries):
                 shown = entries
             if not self.ready.is_set():
                 self.ready.set()
@@ -97,6 +97,18 @@ class Supervisor:
             for keeper in keepers:
                 keeper.bound_log()
             await wait_for_event(self._clock, stop, LOOK_S)
+
+    def _show(self, entries: list[dict[str, object]]) -> bool:
+        """Write ``cluster.json``; say whether that was possible: a full disk must not end what it describes."""
+        try:
+            _write(self._cluster_file, entries)
+        except OSError as error:
+            if error.errno != self._unwritten:
+                self._say(f"cluster.json could not be written: {error.strerror}; trying again")
+            self._unwritten = error.errno
+            return False
+        self._unwritten = None
+        return True
 
     def _entries(self, keepers: list[Keeper]) -> list[dict[str, object]]:
         roles: list[dict[str, object]] = [

@@ -14,7 +14,7 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +68,15 @@ class LocalSetup:
         return {name: value for name, value in environment.items() if name not in NOT_FOR_WORKERS}
 
 
+@contextlib.contextmanager
+def _unclear_without_files() -> Iterator[None]:
+    """Make a disk that is full or broken a ``FleetUnclearError``: what was done before it failed is not undone."""
+    try:
+        yield
+    except OSError as error:
+        raise FleetUnclearError(f"the files of the workers cannot be used: {error.strerror}") from error
+
+
 class LocalProvider:
     """A :class:`~dynwork.orchestrator.fleet.provider.Provider` of subprocesses, for one event loop.
 
@@ -89,46 +98,49 @@ class LocalProvider:
 
     async def launch(self, instance_id: str) -> str:
         """See :meth:`Provider.launch`."""
-        file = self._files.read(instance_id)
-        if file is not None and self._files.exists(file):
-            self._watch(file)
+        with _unclear_without_files():
+            file = self._files.read(instance_id)
+            if file is not None and self._files.exists(file):
+                self._watch(file)
+                return instance_id
+            with self._files.launching() as open_:
+                if not open_:
+                    raise FleetDeniedError("the supervisor is stopping the workers of this data directory")
+                with self._files.claimed(instance_id) as lock_fd:
+                    if lock_fd is None:
+                        raise FleetUnclearError(f"another process is starting {instance_id} just now")
+                    self._start(instance_id, lock_fd)
             return instance_id
-        with self._files.launching() as open_:
-            if not open_:
-                raise FleetDeniedError("the supervisor is stopping the workers of this data directory")
-            with self._files.claimed(instance_id) as lock_fd:
-                if lock_fd is None:
-                    raise FleetUnclearError(f"another process is starting {instance_id} just now")
-                self._start(instance_id, lock_fd)
-        return instance_id
 
     async def terminate(self, instance_id: str) -> None:
         """See :meth:`Provider.terminate`."""
-        file = self._files.read(instance_id)
-        process = self._files.process(file) if file is not None else None
-        if file is None or process is None:
-            return
-        self._watch(file)
-        now = self._clock.monotonic()
-        told_at = self._told_at.setdefault(instance_id, now)
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if told_at == now:
-                process.terminate()
-            elif now - told_at >= KILL_AFTER_S:
-                log.warning("worker_killed", instance_id=instance_id, pid=process.pid)
-                process.kill()
+        with _unclear_without_files():
+            file = self._files.read(instance_id)
+            process = self._files.process(file) if file is not None else None
+            if file is None or process is None:
+                return
+            self._watch(file)
+            now = self._clock.monotonic()
+            told_at = self._told_at.setdefault(instance_id, now)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if told_at == now:
+                    process.terminate()
+                elif now - told_at >= KILL_AFTER_S:
+                    log.warning("worker_killed", instance_id=instance_id, pid=process.pid)
+                    process.kill()
 
     async def machines(self) -> Sequence[Machine]:
         """See :meth:`Provider.machines`."""
-        found = []
-        for file in self._files.read_all():
-            if not self._files.exists(file):
-                self._over(file.instance_id)
-                continue
-            self._watch(file)
-            self._logs.bound(_log_name(file.instance_id))
-            found.append(Machine(file.instance_id, file.instance_id))
-        return found
+        with _unclear_without_files():
+            found = []
+            for file in self._files.read_all():
+                if not self._files.exists(file):
+                    self._over(file.instance_id)
+                    continue
+                self._watch(file)
+                self._logs.bound(_log_name(file.instance_id))
+                found.append(Machine(file.instance_id, file.instance_id))
+            return found
 
     async def next_exit(self) -> Exit:
         """See :meth:`Provider.next_exit`."""

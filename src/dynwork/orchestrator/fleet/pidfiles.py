@@ -49,11 +49,16 @@ class PidFiles:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def read(self, instance_id: str) -> PidFile | None:
-        """Return the file of one worker, ``None`` if there is none."""
+        """Return the file of one worker, ``None`` if there is none.
+
+        One that a power failure has cut short says no more than that it was there: the lock tells the rest.
+        """
         try:
             fields = json.loads(self._file(instance_id).read_text())
         except FileNotFoundError:
             return None
+        except ValueError:
+            return PidFile(instance_id)
         return PidFile(fields["instance_id"], fields["pid"], fields["create_time"])
 
     def read_all(self) -> list[PidFile]:
