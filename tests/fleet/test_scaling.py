@@ -87,6 +87,13 @@ def test_a_minimum_of_zero_lets_the_fleet_go_to_nothing_and_come_back() -> None:
     assert plan(Demand(1.0, 1), [], policy, NOW).launch == 1
 
 
+def test_a_job_that_waits_gets_a_worker_even_if_it_has_no_step_left() -> None:
+    """It was handed back between its last step and its report; or the sum of the backlog is a rounding error below."""
+    policy = ScalingPolicy(fleet_min=0)
+    assert plan(Demand(0.0, 1), [], policy, NOW).launch == 1
+    assert plan(Demand(-1e-9, 1), [leaving()], policy, NOW).launch == 1
+
+
 def test_machines_not_heard_of_in_time_are_overdue() -> None:
     fleet = [booting("new"), booting("old", age_s=180), silent("short"), silent("long", for_s=181), ready(idle_s=999)]
     assert [member.instance_id for member in overdue(fleet, POLICY, NOW)] == ["old", "long"]

@@ -114,13 +114,13 @@ def _want(demand: Demand, usable: Sequence[Member], policy: ScalingPolicy) -> in
     busy = sum(member.leases > 0 for member in usable)
     of_use = busy + demand.queued
     capacity = _capacity(usable)
-    if demand.backlog_steps <= 0 or of_use == 0:
+    if of_use == 0:
         sized = 0
     elif capacity is None:
         sized = 1  # one worker shows how fast they are; the rest is bought when that is known
     else:
         workers = demand.backlog_steps / (capacity * policy.backlog_target_s)
-        sized = math.ceil(min(workers, of_use, policy.fleet_max))
+        sized = max(math.ceil(min(workers, of_use, policy.fleet_max)), 1)  # a job may wait that has no step left
     return min(max(sized, busy, policy.fleet_min), policy.fleet_max)
 
 
