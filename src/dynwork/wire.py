@@ -297,9 +297,9 @@ class LeaseAsk(WorkerMessage):
     kinds: Annotated[list[Id], Field(max_length=100)] = []
     instance_id: Id | None = None
     host: Annotated[str, Field(max_length=255)] | None = None
-    pid: int | None = None
+    pid: Annotated[int, Field(ge=0, le=2**62)] | None = None
     path: Annotated[str, Field(max_length=64)] | None = None
-    started_at: float | None = None
+    started_at: Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)] | None = None
 
 
 class LeasedJob(HeldRef):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from dynwork.wire import LeaseAsk
 from dynwork.worker.pace import WEIGHT, Pace, Seen
 
 FULL = Seen("k", chains=1, unfinished=1, width=1, steps=200, seconds=0.05, max_seconds=0.05, all_busy=True)
@@ -74,3 +75,11 @@ def test_a_slice_too_short_to_measure_is_not_learned_from() -> None:
     made = pace()
     made.learn(0, replace(FULL, seconds=0.0005))
     assert made.group_speed("k") == 2000.0
+
+
+def test_rates_stay_within_what_can_be_told() -> None:
+    made = pace()
+    for _ in range(100):
+        for group in (0, 1):
+            made.learn(group, replace(FULL, steps=10**18))
+    LeaseAsk(worker_id="w", incarnation="i", capacity=made.capacity, chain_speed=made.chain_speed, lanes=2)

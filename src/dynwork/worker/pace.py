@@ -18,6 +18,9 @@ WEIGHT = 0.2
 SECONDS_MIN = 0.001
 """Shorter slices measure the clock more than the work."""
 
+RATE_MAX = 1e15
+"""Faster is not believed, and could not be told: a kind may count its steps as it likes. Steps per second."""
+
 FULL = 0.9
 """Share of the time budget that a full slice has used at least."""
 
@@ -72,7 +75,7 @@ class Pace:
         """Follow a slice. ``group`` is the index of the group that made it."""
         if seen.seconds < SECONDS_MIN:
             return
-        speed = seen.steps / seen.seconds
+        speed = min(seen.steps / seen.seconds, RATE_MAX / len(self._groups))
         self._by_kind[seen.kind] = _moved(self.group_speed(seen.kind), speed)
         if not seen.full:
             return
