@@ -123,8 +123,16 @@ class Desk:
         return count
 
     def refused(self, held: Held, why: str) -> None:
-        """The orchestrator cannot take this report at all: let it go, or it would block the others for ever."""
-        self.holding.drop(held.ref)
+        """The orchestrator cannot take this report at all: it must not block the others for ever.
+
+        The work has failed, then: a lease without an end would keep the job with this worker as long as it lives. If
+        even that is refused, it is let go.
+        """
+        if held.ending is not None and held.ending.verb is not Verb.FAILED:
+            held.ending = Ending(Verb.FAILED, "report_refused", why)
+            self.reports.set()
+        else:
+            self.holding.drop(held.ref)
         self._log.error("report_refused", job_id=held.job_id, epoch=held.epoch, error=why)
         self._changed()
 

@@ -2,7 +2,8 @@
 
 With nothing in flight a report goes at once; whatever ends meanwhile goes together in the next. A report is repeated
 until it is answered, the same answer each time; every verdict ends the lease here. A batch that an orchestrator refuses
-outright is sent again item by item, and only what is refused alone is let go: one bad report cannot block the others.
+outright is sent again item by item, and what is refused alone is put in as failed: one bad report cannot block the
+others.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dynwork.wire import Failure, ReportAsk, ReportReply
 from dynwork.worker.contact import Backoff, Contact
 from dynwork.worker.desk import Desk
 from dynwork.worker.holding import Held, Verb
+from dynwork.worker.slices import DETAIL_CHARS_MAX
 
 BATCH_MAX = 2000
 """Reports in one message at most."""
@@ -68,7 +70,7 @@ class Reporting:
             assert held.ending is not None
             by_verb[held.ending.verb].append(held)
             if held.ending.verb is Verb.FAILED:
-                code, detail = held.ending.code, held.ending.detail
+                code, detail = held.ending.code, held.ending.detail[:DETAIL_CHARS_MAX]
                 failed.append(Failure(job_id=held.job_id, epoch=held.epoch, code=code, detail=detail))
         return ReportAsk(
             worker_id=self._desk.identity.worker_id,
