@@ -1,8 +1,11 @@
 """The look at the whole: once a second, whatever is asked meanwhile."""
 
+import pytest
+
 from dynwork import wire
+from dynwork.errors import StoreUnavailableError
 from dynwork.orchestrator.core.machine import Completed
-from dynwork.orchestrator.store.port import Held, Report
+from dynwork.orchestrator.store.port import Held, Report, Round
 from dynwork.testing.orchestrator import Bench, ask, job_id, submission
 
 
@@ -87,3 +90,17 @@ async def test_the_metrics_show_the_same(bench: Bench) -> None:
     assert "dynwork_jobs_submitted_total 1.0" in page
     assert "dynwork_oldest_wait_seconds 1.0" in page
     assert job_id(1) not in page
+
+
+async def test_a_store_that_can_be_read_but_not_written_is_not_ready(bench: Bench) -> None:
+    def full(_round: Round) -> bool:
+        raise StoreUnavailableError("the disk is full", retry_after_s=1)
+
+    well, bench.store.poison = bench.store.poison, full
+    with pytest.raises(StoreUnavailableError):
+        await bench.orchestrator.rounds.submit([submission(1)])
+    await bench.orchestrator.sampler.look()
+    assert (await bench.http.get("/readyz")).status_code == 503
+    bench.store.poison = well
+    await bench.submit(1)
+    assert (await bench.http.get("/readyz")).status_code == 200

@@ -107,11 +107,15 @@ class Orchestrator:
             for_workers=routes_worker.routes(
                 self.dispatch, Reports(self.rounds, leasing, metrics, outside.uniform), leasing, replies
             ),
-            pages=app.health_pages(settings, registry, lambda: self.sampler.trouble),
+            pages=app.health_pages(settings, registry, self._missing),
         )
 
     def _gone(self, settings: OrchestratorSettings) -> WorkerGone | None:
         return self.sweep.worker_gone if settings.worker_gone_shortcut else None
+
+    def _missing(self) -> str | None:
+        """Say what keeps this role from its work: a store that can be read may still take nothing (a full disk)."""
+        return self.sampler.trouble or ("the store takes nothing at the moment" if self.grace.store_away else None)
 
     def _listen(self) -> None:
         self.rounds.on_commit(lambda _round, _receipt: self.grace.store_served())
