@@ -65,6 +65,12 @@ class UnauthorizedError(RefusedError):
     code = "unauthorized"
 
 
+class ForeignSiteError(RefusedError):
+    """A web page of another site sent this, and no key or token guards what it asks for."""
+
+    code = "foreign_site"
+
+
 class NotFoundError(RefusedError):
     """No such thing, or not yours: the two are told apart for nobody."""
 

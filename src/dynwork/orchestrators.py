@@ -35,7 +35,7 @@ LIVING_MAX = 64
 
 ReplyT = TypeVar("ReplyT", bound=Reply)
 
-_NOT_THE_CALLERS = (errors.UnauthorizedError, errors.ClientGoneError)
+_NOT_THE_CALLERS = (errors.UnauthorizedError, errors.ForeignSiteError, errors.ClientGoneError)
 """What an orchestrator holds against this role must not be held against this role's own caller."""
 _BY_CODE: dict[str, type[errors.DynworkError]] = {
     leaf.code: leaf

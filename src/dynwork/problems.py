@@ -21,6 +21,7 @@ STATUS: dict[type[errors.DynworkError], int] = {
     errors.EmptyBodyError: 400,
     errors.ClientGoneError: 400,
     errors.UnauthorizedError: 401,
+    errors.ForeignSiteError: 403,
     errors.NotFoundError: 404,
     errors.KeyReusedError: 409,
     errors.JobFinishedError: 409,

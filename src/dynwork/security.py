@@ -1,14 +1,20 @@
-"""Who may call. Keys and tokens are compared in constant time, against every candidate, whatever the first one says."""
+"""Who may call. Keys and tokens are compared in constant time, against every candidate, whatever the first one says.
+
+Where none is set (on loopback only) every program of this machine may call, but no web page that its user happens to
+look at: a browser sends another site's page here, too, and a name of that site may be made to resolve to 127.0.0.1.
+"""
 
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterable, Mapping
 
 from fastapi import Request
 from pydantic import SecretStr
 
-from dynwork.errors import UnauthorizedError
+from dynwork.errors import ForeignSiteError, UnauthorizedError
+from dynwork.settings import is_loopback
 
 
 def bearer(request: Request) -> str | None:
@@ -38,7 +44,27 @@ def owner_of(shown: str | None, keys: Mapping[str, Iterable[str]]) -> str:
     return found
 
 
+def require_own_site(request: Request) -> None:
+    """Let pass what is addressed to loopback, and comes from no page or from one of our own.
+
+    Browsers name the host that they believe to talk to, and the origin of the page with every request that may change
+    something; neither can be forged by a page. Raises ``ForeignSiteError``.
+    """
+    host, origin = request.headers.get("host", ""), request.headers.get("origin")
+    name = re.sub(r":\d+$", "", host).strip("[]").lower()
+    if not is_loopback(name) or (origin is not None and origin.partition("://")[2] != host):
+        raise ForeignSiteError(
+            "without keys only this machine is served, at 127.0.0.1 or localhost, and no page of another site: set"
+            " DYNWORK_API_KEYS (orchestrator: DYNWORK_API_TOKEN and DYNWORK_WORKER_TOKEN) to be called otherwise"
+        )
+
+
 def require_token(request: Request, token: SecretStr | None) -> None:
-    """Let the request pass if it shows ``token``, or if none is set (loopback). Raises ``UnauthorizedError``."""
-    if token is not None and not matches(bearer(request), token.get_secret_value()):
+    """Let the request pass if it shows ``token``; if none is set (loopback), see :func:`require_own_site`.
+
+    Raises ``UnauthorizedError``, ``ForeignSiteError``.
+    """
+    if token is None:
+        require_own_site(request)
+    elif not matches(bearer(request), token.get_secret_value()):
         raise UnauthorizedError("show the role's token: Authorization: Bearer TOKEN")

@@ -137,6 +137,16 @@ async def test_a_closed_page_without_any_key_set_is_seen_by_nobody() -> None:
         assert (await api.client.get("/stats")).status_code == 200
 
 
+@pytest.mark.parametrize("lie", [{"Origin": "http://evil.example"}, {"Host": "evil.example:8000"}])
+async def test_without_keys_no_page_of_another_site_reaches_a_guarded_route(lie: dict[str, str]) -> None:
+    async with api_instance(FakeOrchestrators()) as api:
+        for path, methods, guarded in guarded_by(api.app):
+            for method in methods if guarded else ():
+                answer = await api.client.request(method, path.replace("{job_id}", new_id()), headers=lie)
+                assert (answer.status_code, answer.json()["code"]) == (403, "foreign_site"), path
+        assert api.far.calls == []
+
+
 def test_an_address_beyond_loopback_is_refused_without_keys() -> None:
     with pytest.raises(ValueError, match="DYNWORK_API_KEYS"):
         ApiSettings(api_host="0.0.0.0")

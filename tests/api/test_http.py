@@ -26,7 +26,7 @@ async def connected(port: int) -> AsyncGenerator[Streams]:
 
 
 def head(*headers: str, query: str = "iterations=3") -> bytes:
-    return "\r\n".join([f"PUT /enqueue?{query} HTTP/1.1", "Host: api", *headers, "", ""]).encode()
+    return "\r\n".join([f"PUT /enqueue?{query} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
 async def answer_of(reader: asyncio.StreamReader) -> tuple[int, bytes, bytes]:

@@ -9,7 +9,7 @@ from fastapi.routing import iter_route_contexts
 
 from dynwork import wire
 from dynwork.orchestrator import bodies
-from dynwork.testing.orchestrator import OWNER, Bench, job_id, new_job, running
+from dynwork.testing.orchestrator import OWNER, URL, Bench, job_id, new_job, running
 
 HEALTH = {"/livez", "/readyz", "/metrics"}
 WORKERS = {"/internal/lease", "/internal/heartbeat", "/internal/report"}
@@ -88,12 +88,21 @@ async def test_on_loopback_without_tokens_all_is_open(bench: Bench) -> None:
     assert (await knock(bench, "GET", "/metrics", None)).status_code == 200
 
 
+async def test_without_tokens_no_page_of_another_site_may_submit_cancel_or_report(bench: Bench) -> None:
+    await bench.submit(1)
+    for path, method in routes(bench.orchestrator.app).items():
+        for lie in ({"Origin": "http://evil.example"}, {"Host": "evil.example:8100"}):
+            answer = await bench.http.request(method, path.replace("{job_id}", job_id(1)), headers=lie)
+            assert answer.status_code == (403 if path in WORKERS | API else 200), path
+    assert (await bench.job(1)).state == "queued"
+
+
 async def test_every_reply_names_the_orchestrators(bench: Bench) -> None:
     await bench.submit(1)
     stats = await bench.call("/internal/stats", wire.StatsReply)
     lease = await bench.lease("w")
     job = await bench.call(f"/internal/jobs/{job_id(1)}?owner={OWNER}", wire.JobReply)
-    assert stats.orchestrators == lease.orchestrators == job.orchestrators == ["http://orchestrator"]
+    assert stats.orchestrators == lease.orchestrators == job.orchestrators == [URL]
 
 
 BAD = [

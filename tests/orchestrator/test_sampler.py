@@ -6,7 +6,7 @@ from dynwork import wire
 from dynwork.errors import StoreUnavailableError
 from dynwork.orchestrator.core.machine import Completed
 from dynwork.orchestrator.store.port import Held, Report, Round
-from dynwork.testing.orchestrator import Bench, ask, job_id, submission
+from dynwork.testing.orchestrator import URL, Bench, ask, job_id, submission
 
 
 async def stats(bench: Bench) -> wire.Stats:
@@ -76,7 +76,7 @@ async def test_the_fleet_names_its_bounds_its_workers_and_its_leader(bench: Benc
     await bench.orchestrator.rounds.ask(ask("w"))
     await bench.clock.advance(1)
     fleet = (await bench.call("/internal/fleet", wire.FleetReply)).fleet
-    assert (fleet.min, fleet.max, fleet.leader, fleet.decision) == (1, 4, "http://orchestrator", None)
+    assert (fleet.min, fleet.max, fleet.leader, fleet.decision) == (1, 4, URL, None)
     assert [worker.worker_id for worker in fleet.workers] == ["w"]
 
 

@@ -6,12 +6,15 @@ import pytest
 from fastapi import Request
 from pydantic import SecretStr
 
-from dynwork.errors import UnauthorizedError
+from dynwork.errors import ForeignSiteError, UnauthorizedError
 from dynwork.security import bearer, matches, owner_of, require_token
 
 
-def request(authorization: bytes | None) -> Request:
-    headers = [] if authorization is None else [(b"authorization", authorization)]
+def request(
+    authorization: bytes | None, host: bytes | None = b"127.0.0.1:8100", origin: bytes | None = None
+) -> Request:
+    named = {b"authorization": authorization, b"host": host, b"origin": origin}
+    headers = [(name, value) for name, value in named.items() if value is not None]
     return Request({"type": "http", "method": "GET", "path": "/", "headers": headers})
 
 
@@ -58,8 +61,39 @@ def test_a_token_lets_pass_who_shows_it_and_refuses_without_repeating_what_was_s
         assert "t0ken" not in raised.value.detail
 
 
-def test_without_a_token_set_everyone_passes() -> None:
-    require_token(request(None), None)
+@pytest.mark.parametrize(
+    "host", [b"127.0.0.1:8100", b"127.0.0.1", b"localhost:80", b"LOCALHOST", b"[::1]:8100", b"[::1]"]
+)
+def test_without_a_token_set_every_program_of_this_machine_passes(host: bytes) -> None:
+    require_token(request(None, host), None)
+    require_token(request(None, host, origin=b"http://" + host), None)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        (b"127.0.0.1:8100", b"http://evil.example"),
+        (b"127.0.0.1:8100", b"http://127.0.0.1:3000"),
+        (b"127.0.0.1:8100", b"http://evil.example/127.0.0.1:8100"),
+        (b"127.0.0.1:8100", b"null"),
+        (b"127.0.0.1:8100", b""),
+        (b"evil.example:8100", None),
+        (b"evil.example:8100", b"http://evil.example:8100"),
+        (b"127.0.0.1.evil.example", None),
+        (b"localhost.evil.example", None),
+        (b"127.0.0.1@evil.example", None),
+        (b"10.0.0.1:8100", None),
+        (b"", None),
+        (None, None),
+    ],
+)
+def test_without_a_token_set_no_page_of_another_site_passes(host: bytes | None, origin: bytes | None) -> None:
+    with pytest.raises(ForeignSiteError):
+        require_token(request(None, host, origin), None)
+
+
+def test_with_a_token_it_does_not_matter_where_the_request_comes_from() -> None:
+    require_token(request(b"Bearer t0ken", b"jobs.example", b"https://page.example"), SecretStr("t0ken"))
 
 
 def test_a_key_is_its_owner_s_and_no_other_s() -> None:

@@ -9,12 +9,15 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from dynwork.errors import UnauthorizedError
-from dynwork.security import bearer, owner_of
+from dynwork.security import bearer, owner_of, require_own_site
 from dynwork.settings import LOCAL_OWNER
 
 
 class KeyGuard(SecurityBase):
-    """Lets a request pass if it shows a key, and notes its owner. Without keys every request is ``local``'s."""
+    """Lets a request pass if it shows a key, and notes its owner.
+
+    Without keys every request is ``local``'s, but no web page of another site may send one.
+    """
 
     def __init__(self, keys: Mapping[str, Sequence[str]]) -> None:
         self._keys = {owner: tuple(secrets) for owner, secrets in keys.items()}
@@ -22,8 +25,12 @@ class KeyGuard(SecurityBase):
         self.scheme_name = "key"
 
     async def __call__(self, request: Request) -> None:
-        """Check the key. Raises ``UnauthorizedError``."""
-        request.state.owner = owner_of(bearer(request), self._keys) if self._keys else LOCAL_OWNER
+        """Check the key. Raises ``UnauthorizedError``, ``ForeignSiteError``."""
+        if self._keys:
+            request.state.owner = owner_of(bearer(request), self._keys)
+        else:
+            require_own_site(request)
+            request.state.owner = LOCAL_OWNER
 
     def page(self, request: Request) -> None:
         """Check the key for a page that is not open: where there are no keys, nobody sees it. Raises the same."""

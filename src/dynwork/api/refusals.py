@@ -7,11 +7,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from dynwork.errors import DynworkError, NoOrchestratorError, UnauthorizedError
+from dynwork.errors import DynworkError, ForeignSiteError, NoOrchestratorError, UnauthorizedError
 from dynwork.problems import MEDIA_TYPE, STATUS
 from dynwork.wire import Problem
 
-ALWAYS: tuple[type[DynworkError], ...] = (UnauthorizedError, NoOrchestratorError)
+ALWAYS: tuple[type[DynworkError], ...] = (UnauthorizedError, ForeignSiteError, NoOrchestratorError)
 """What every call that needs a key may refuse."""
 
 

@@ -58,7 +58,7 @@ async def api_instance(
         app, submissions = build(given, Outside(orchestrators, clock, new_id, kind_named))
         sender = tasks.create_task(submissions.run()) if sending else None
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
             yield ApiBench(app, client, far, clock, submissions, Stop())
         if sender is not None:
             sender.cancel()

@@ -24,7 +24,7 @@ from dynwork.serving import Stop
 from dynwork.settings import OrchestratorSettings
 from dynwork.testing.clock import FakeClock
 
-URL = "http://orchestrator"
+URL = "http://127.0.0.1:8100"
 OWNER = "local"
 
 T = TypeVar("T")
