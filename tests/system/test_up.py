@@ -94,6 +94,19 @@ def test_a_disk_that_takes_no_files_ends_nothing_and_cluster_json_follows_when_i
         ledger.await_all()
 
 
+def test_after_a_kill_a_start_on_other_ports_ends_the_workers_that_would_never_find_it(tmp_path: Path) -> None:
+    with Cluster(tmp_path, SMALL) as cluster, ledger_of(cluster) as ledger:
+        workers = [seen.pid for seen in cluster.roles("worker")]
+        unfinished = ledger.submit(b"d", 10**6)
+        cluster.up.kill()
+        with Cluster(tmp_path, SMALL) as moved, Ledger(moved.api_urls) as there:
+            assert all(map(gone, workers))
+            assert not set(workers) & {seen.pid for seen in moved.roles("worker")}
+            there.note(unfinished, "succeeded", None)
+            there.submit(b"e", 100)
+            there.await_all()
+
+
 def test_cluster_json_names_every_process_and_where_it_answers(tmp_path: Path) -> None:
     with Cluster(tmp_path, SMALL):
         entries = json.loads((tmp_path / "cluster.json").read_text())

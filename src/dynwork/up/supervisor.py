@@ -43,7 +43,11 @@ class Supervisor:
     ) -> None:
         """``uniform`` draws from [0, 1) and spreads restarts; ``say`` tells the operator one line."""
         options.check()
-        options.data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (options.data_dir / "up.lock").touch(mode=0o600)
+        except OSError as error:
+            raise ConfigurationError(f"cannot use {options.data_dir}: {error.strerror}; set --data-dir") from error
         self.ready = asyncio.Event()
         """Set when everything answers for the first time."""
         self._options = options
@@ -71,6 +75,8 @@ class Supervisor:
             orchestrators = [Keeper(spec, around) for spec in orchestrator_specs(self._options)]
             apis = [Keeper(spec, around) for spec in api_specs(self._options)]
             self._say(f"data, logs and cluster.json are in {self._options.data_dir}")
+            if strays := await self._workers.end_strays([keeper.spec.url for keeper in orchestrators], WORKER_END_S):
+                self._say(f"ended {strays} of the workers of an earlier start on other ports")
             try:
                 async with asyncio.TaskGroup() as tasks:
                     for keeper in (*orchestrators, *apis):

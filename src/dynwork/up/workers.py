@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,21 @@ class LocalWorkers:
 
     async def end(self, grace_s: float) -> int:
         """End every worker: ask, wait at most ``grace_s`` seconds, then insist. Returns how many there were."""
-        workers = self._processes()
+        return await self._end(self._processes(), grace_s)
+
+    async def end_strays(self, orchestrator_urls: Collection[str], grace_s: float) -> int:
+        """End, as :meth:`end` does, the workers of an earlier cluster that know none of ``orchestrator_urls``.
+
+        They would look for orchestrators where none will ever be again, and count as workers of this cluster.
+        """
+        strays = [
+            (instance_id, process)
+            for instance_id, process in self._processes()
+            if not _known_to(process) & set(orchestrator_urls)
+        ]
+        return await self._end(strays, grace_s)
+
+    async def _end(self, workers: list[tuple[str, psutil.Process]], grace_s: float) -> int:
         processes = [process for _, process in workers]
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -85,3 +99,10 @@ class LocalWorkers:
             if connection.status == psutil.CONN_LISTEN:
                 return f"http://{connection.laddr.ip}:{connection.laddr.port}"
         return None
+
+
+def _known_to(process: psutil.Process) -> set[str]:
+    """Return the orchestrators that a worker was started with; none if it is gone."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return set(process.environ().get("DYNWORK_ORCHESTRATOR_URLS", "").split(","))
+    return set()
