@@ -35,12 +35,15 @@ class Stop(asyncio.Event):
     """Set once, when the role is to end: by a signal, or because its supervisor is gone."""
 
     def listen(self, parent_fd: int | None = None) -> None:
-        """Set this on SIGINT and SIGTERM, and when the other end of the pipe ``parent_fd`` closes.
+        """Set this on SIGINT, SIGTERM, SIGHUP (but under ``nohup``), and when the pipe ``parent_fd`` closes.
 
         Raises ``ConfigurationError`` if there is no such descriptor.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        heard = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            heard.append(signal.SIGHUP)  # the terminal was closed
+        for number in heard:
             loop.add_signal_handler(number, self.set)
         if parent_fd is None:
             return

@@ -164,7 +164,7 @@ async def test_a_handler_learns_that_its_client_is_gone() -> None:
         role.stop.set()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_is_a_stop(number: signal.Signals) -> None:
     stop = Stop()
     stop.listen()
@@ -173,8 +173,19 @@ async def test_a_signal_is_a_stop(number: signal.Signals) -> None:
         async with asyncio.timeout(PATIENCE_S):
             await stop.wait()
     finally:
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().remove_signal_handler(each)
+
+
+async def test_under_nohup_a_closed_terminal_is_no_stop() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        Stop().listen()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
         for each in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().remove_signal_handler(each)
+        signal.signal(signal.SIGHUP, before)
 
 
 async def test_the_end_of_the_supervisor_is_a_stop_and_a_word_of_it_is_not() -> None:

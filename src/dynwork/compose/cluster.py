@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable
 
 from dynwork.clock import SystemClock
@@ -24,7 +23,6 @@ def keep_up(options: UpOptions, say: Callable[[str], None]) -> None:
     async def until_stopped() -> None:
         stop = Stop()
         stop.listen()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, stop.set)  # the terminal was closed
         await supervisor(options, say).run(stop)
 
     asyncio.run(until_stopped())
