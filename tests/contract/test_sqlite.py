@@ -37,6 +37,13 @@ async def test_a_second_opener_is_refused_and_the_first_goes_on(store: SqliteSto
     await third.close()
 
 
+async def test_a_directory_made_for_the_store_is_its_user_s_alone(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "data" / "dynwork.db", Rules())
+    await store.open()
+    await store.close()
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
 async def test_the_file_can_be_opened_again_after_it_was_closed(tmp_path: Path) -> None:
     clusters = set()
     for _ in range(3):

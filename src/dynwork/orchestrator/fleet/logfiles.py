@@ -22,7 +22,7 @@ class LogFiles:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator[FileIO]:

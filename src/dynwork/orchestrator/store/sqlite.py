@@ -63,7 +63,7 @@ class SqliteStore:
     async def open(self) -> None:
         """See :meth:`Store.open`."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock_fd = _lock(self._path)
         except OSError as error:
             raise ConfigurationError(f"cannot use {self._path}: {error.strerror}; set DYNWORK_DATA_DIR") from error
