@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from uuid import UUID
 
 import uuid_utils
@@ -10,6 +12,15 @@ import uuid_utils
 def new_id() -> str:
     """Return a fresh UUIDv7 in its canonical form: 36 characters, lower case."""
     return str(uuid_utils.uuid7())
+
+
+_SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,64}")
+
+
+def given_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the caller's ``X-Request-ID`` if it is fit for logs and headers, else ``None``."""
+    given = next((value for name, value in headers if name == b"x-request-id"), b"")
+    return given.decode("ascii") if _SANE_REQUEST_ID.fullmatch(given) else None
 
 
 def is_id(text: str) -> bool:

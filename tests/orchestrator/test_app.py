@@ -1,14 +1,17 @@
 """The HTTP face: who may call what, and what becomes of messages that make no sense."""
 
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from starlette.types import Receive, Scope, Send
 
 from dynwork import wire
 from dynwork.orchestrator import bodies
+from dynwork.orchestrator.app import RequestIds
 from dynwork.testing.orchestrator import OWNER, URL, Bench, job_id, new_job, running
 
 HEALTH = {"/livez", "/readyz", "/metrics"}
@@ -95,6 +98,27 @@ async def test_without_tokens_no_page_of_another_site_may_submit_cancel_or_repor
             answer = await bench.http.request(method, path.replace("{job_id}", job_id(1)), headers=lie)
             assert answer.status_code == (403 if path in WORKERS | API else 200), path
     assert (await bench.job(1)).state == "queued"
+
+
+@pytest.mark.parametrize(
+    ("sent", "taken_over"), [(b"req-1", True), (b"x" * 65, False), (b"\x9b31m", False), (b"a b", False), (b"", False)]
+)
+async def test_only_a_sane_request_id_reaches_the_log(sent: bytes, taken_over: bool) -> None:
+    seen: list[str] = []
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(structlog.contextvars.get_contextvars()["request_id"])
+
+    scope = {"type": "http", "headers": [(b"x-request-id", sent)]}
+    await RequestIds(inner)(scope, cast(Receive, None), cast(Send, None))
+    assert (seen == [sent.decode("latin-1")]) is taken_over
+    assert seen[0].isascii()
+
+
+async def test_a_page_that_is_not_there_is_a_problem_and_no_redirect(bench: Bench) -> None:
+    for path in ("/internal/stats/", "/livez/", "/docs"):
+        answer = await bench.http.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
 
 
 async def test_every_reply_names_the_orchestrators(bench: Bench) -> None:

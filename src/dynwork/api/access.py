@@ -6,13 +6,12 @@ sane, else a fresh one; it is bound to everything logged meanwhile and returned 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dynwork import logs
+from dynwork import ids, logs
 from dynwork.api.metrics import Metrics
 from dynwork.clock import Clock
 from dynwork.problems import CODE_KEY
@@ -23,7 +22,6 @@ HEADER = b"x-request-id"
 PATH_LOGGED_MAX = 200
 NO_ANSWER = 499
 """Counted for a request whose client was gone before an answer began; never sent."""
-_SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"})
 
 
@@ -42,17 +40,17 @@ class Access:
             await self._app(scope, receive, send)
             return
         began = self._clock.monotonic()
-        request_id = _given_id(scope) or self._new_id().encode("ascii")
+        request_id = ids.given_request_id(scope["headers"]) or self._new_id()
         status = NO_ANSWER
 
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (HEADER, request_id)]
+                message["headers"] = [*message.get("headers", ()), (HEADER, request_id.encode("ascii"))]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id.decode("ascii")):
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, answer)
             finally:
@@ -74,10 +72,3 @@ class Access:
             log.info("request_refused", code=scope.get(CODE_KEY), **about)
         else:
             log.debug("request_answered", **about)
-
-
-def _given_id(scope: Scope) -> bytes | None:
-    for name, value in scope["headers"]:
-        if name == HEADER:
-            return value if _SANE_ID.fullmatch(value) else None
-    return None

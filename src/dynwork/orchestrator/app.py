@@ -21,10 +21,6 @@ from dynwork.settings import OrchestratorSettings, is_loopback
 
 Guard = Callable[[Request], Awaitable[None]]
 
-REQUEST_ID = b"x-request-id"
-REQUEST_ID_MAX = 64
-"""Longest request id taken over from a caller, characters."""
-
 
 class RequestIds:
     """Middleware: what is logged while a request is served names it, by the caller's id or by a fresh one."""
@@ -34,15 +30,14 @@ class RequestIds:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        given = next((value for name, value in scope.get("headers", ()) if name == REQUEST_ID), b"")
-        request_id = given.decode("latin-1")[:REQUEST_ID_MAX] or ids.new_id()
+        request_id = ids.given_request_id(scope.get("headers", ())) or ids.new_id()
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             await self._app(scope, receive, send)
 
 
 def create(settings: OrchestratorSettings, for_api: APIRouter, for_workers: APIRouter, pages: APIRouter) -> FastAPI:
     """Put the app together: each router behind its guard; the health ``pages`` look after themselves."""
-    app = FastAPI(title="dynwork orchestrator", openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(title="dynwork orchestrator", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     problems.install(app)
     app.add_middleware(RequestIds)
     app.include_router(for_api, dependencies=[Depends(_only_with(settings.api_token))])

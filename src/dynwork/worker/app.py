@@ -17,7 +17,7 @@ def build(
     desk: Desk, pace: Pace, contact: Contact, registry: CollectorRegistry, guard: Callable[[Request], None]
 ) -> FastAPI:
     """Return the app. ``guard`` raises ``UnauthorizedError`` where ``/metrics`` needs the token."""
-    app = FastAPI(title="dynwork worker", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="dynwork worker", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     problems.install(app)
 
     async def ready() -> str | None:
