@@ -12,8 +12,10 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import httpx
 import typer
@@ -29,6 +31,8 @@ EXIT_CONFIGURATION = 2
 EXIT_NO_ANSWER = 3
 TIMEOUT_S = 40.0
 """Longest wait for one answer, seconds."""
+PIECE_BYTES = 64 * 1024
+"""Read from a file at once."""
 LOOK_S = 0.25
 """``submit --wait`` looks this often, seconds."""
 
@@ -105,11 +109,19 @@ def submit(
 ) -> None:
     """Hash files, many times over."""
     with _api() as api:
-        accepted = []
-        for file in files:
-            with file.open("rb") as body:
-                params = {"iterations": iterations, "priority": priority}
-                accepted.append(_answer(api.put("/enqueue", params=params, content=body)))
+        accepted: list[Any] = []
+        try:
+            for file in files:
+                with file.open("rb") as body:
+                    pieces = iter(
+                        partial(body.read, PIECE_BYTES), b""
+                    )  # of a length not known: it may be a pipe, or grow
+                    params = {"iterations": iterations, "priority": priority}
+                    accepted.append(_answer(api.put("/enqueue", params=params, content=pieces)))
+        except BaseException:
+            if accepted:  # they are durable: whoever loses their ids cannot ask for them
+                _show(accepted, as_json, ("job_id",))
+            raise
         answers = [_ended(api, item["job_id"]) for item in accepted] if wait else accepted
     _show(answers, as_json, ("job_id", "state", "hash") if wait else ("job_id",))
     if wait and any(answer["state"] != "succeeded" for answer in answers):
@@ -131,14 +143,14 @@ def pull(
 def job(job_id: Annotated[str, typer.Argument(help="The job's id.")], as_json: Json = False) -> None:
     """Show one job."""
     with _api() as api:
-        _show_one(_answer(api.get(f"/jobs/{job_id}")), as_json)
+        _show_one(_answer(api.get(_path_of(job_id))), as_json)
 
 
 @app.command()
 def cancel(job_id: Annotated[str, typer.Argument(help="The job's id.")], as_json: Json = False) -> None:
     """Cancel one job."""
     with _api() as api:
-        _show_one(_answer(api.delete(f"/jobs/{job_id}")), as_json)
+        _show_one(_answer(api.delete(_path_of(job_id))), as_json)
 
 
 @app.command()
@@ -157,22 +169,26 @@ def status(as_json: Json = False) -> None:
 @contextmanager
 def _api() -> Iterator[httpx.Client]:
     settings = load(ClientSettings)
-    headers = {"Authorization": f"Bearer {settings.api_key.get_secret_value()}"} if settings.api_key else {}
+    headers = {b"Authorization": f"Bearer {settings.api_key.get_secret_value()}".encode()} if settings.api_key else {}
     with httpx.Client(base_url=settings.url, headers=headers, timeout=TIMEOUT_S) as client:
         yield client
 
 
 def _answer(response: httpx.Response) -> Any:
     """Return the body of a success; anything else ends the command with one line."""
-    if response.is_success:
-        return response.json()
     try:
+        if response.is_success:
+            return response.json()
         problem = response.json()
         line = f"{problem['code']}: {problem['detail']}"
     except (ValueError, KeyError, TypeError):
-        line = f"status {response.status_code}"
+        line = f"status {response.status_code}, and not what a dynwork API says: is {response.url.netloc.decode()} one?"
     typer.echo(f"dynwork: {line}", err=True)
     raise typer.Exit(EXIT_NO_ANSWER if response.status_code == 503 else EXIT_REFUSED)
+
+
+def _path_of(job_id: str) -> str:
+    return f"/jobs/{quote(job_id, safe='')}"
 
 
 def _ended(api: httpx.Client, job_id: str) -> Any:
@@ -223,9 +239,12 @@ def main() -> None:
     except ConfigurationError as error:
         typer.echo(f"dynwork: {error.detail}", err=True)
         sys.exit(EXIT_CONFIGURATION)
-    except DynworkError as error:
-        typer.echo(f"dynwork: {error.code}: {error.detail}", err=True)
+    except (DynworkError, OSError) as error:
+        typer.echo(f"dynwork: {error}", err=True)
         sys.exit(EXIT_REFUSED)
+    except httpx.InvalidURL as error:
+        typer.echo(f"dynwork: DYNWORK_URL={load(ClientSettings).url}: {error}", err=True)
+        sys.exit(EXIT_CONFIGURATION)
     except httpx.HTTPError as error:
         typer.echo(f"dynwork: no answer from {load(ClientSettings).url} ({type(error).__name__})", err=True)
         sys.exit(EXIT_NO_ANSWER)

@@ -118,7 +118,66 @@ def test_a_refusal_is_one_line_and_an_exit_code(status: int, code: int) -> None:
 @respx.mock
 def test_an_answer_that_is_no_problem_document_is_told_by_its_status() -> None:
     respx.get(f"{API}/jobs/{JOB_ID}").respond(502, text="<html>bad gateway</html>")
-    assert run("job", JOB_ID) == (1, "", "dynwork: status 502\n")
+    expected = "dynwork: status 502, and not what a dynwork API says: is api.test one?\n"
+    assert run("job", JOB_ID) == (1, "", expected)
+
+
+@respx.mock
+def test_a_success_that_is_not_json_is_told_likewise() -> None:
+    respx.get(f"{API}/jobs/{JOB_ID}").respond(200, text="<html>hello</html>")
+    code, _, told = run("job", JOB_ID)
+    assert (code, told.startswith("dynwork: status 200, and not what a dynwork API says")) == (1, True)
+
+
+@respx.mock
+def test_what_was_accepted_before_a_refusal_is_shown(buffer: Path) -> None:
+    refusal = httpx.Response(400, json={"code": "empty_body", "detail": "send something"})
+    respx.put(f"{API}/enqueue").mock(side_effect=[httpx.Response(202, json={"job_id": JOB_ID}), refusal])
+    code, out, told = run("submit", str(buffer), str(buffer), "--iterations", "7", "--wait", "--json")
+    assert (code, json.loads(out), told) == (1, [{"job_id": JOB_ID}], "dynwork: empty_body: send something\n")
+
+
+@respx.mock
+def test_a_buffer_whose_length_is_not_known_is_sent_in_pieces(buffer: Path) -> None:
+    route = respx.put(f"{API}/enqueue").respond(202, json={"job_id": JOB_ID})
+    assert run("submit", str(buffer), "--iterations", "7")[0] == 0
+    assert "Content-Length" not in route.calls.last.request.headers
+
+
+@respx.mock
+def test_an_id_is_one_piece_of_a_path_whatever_it_holds() -> None:
+    route = respx.route().respond(422, json={"code": "invalid_input", "detail": "job_id"})
+    for command in ("job", "cancel"):
+        run(command, "../stats?a#b")
+        assert route.calls.last.request.url.raw_path == b"/jobs/..%2Fstats%3Fa%23b"
+
+
+@respx.mock
+def test_a_key_outside_ascii_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DYNWORK_API_KEY", "ключ")
+    route = respx.get(f"{API}/jobs/{JOB_ID}").respond(200, json=JOB)
+    assert run("job", JOB_ID)[0] == 0
+    assert (b"Authorization", "Bearer ключ".encode()) in route.calls.last.request.headers.raw
+
+
+@pytest.mark.parametrize(
+    ("arguments", "url", "code"),
+    [
+        (["job", JOB_ID], "http://[::1", 2),
+        (["job", JOB_ID], "http://127.0.0.1:port", 2),
+        (["up", "--data-dir", "/dev/null/dir"], API, 2),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(
+    arguments: list[str], url: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DYNWORK_URL", url)
+    monkeypatch.setattr(sys, "argv", ["dynwork", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("dynwork: ")
 
 
 @respx.mock
