@@ -30,7 +30,7 @@ _DIGEST_BYTES = 64
 
 
 def _variable(name: str) -> str | None:
-    return os.environ.get(name)  # noqa: TID251 - a kind in a lane process has nobody to be given settings by
+    return os.environ.get(name)  # a kind in a lane process has nobody to be given settings by
 
 
 class Steps(NamedTuple):
