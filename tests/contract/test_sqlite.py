@@ -106,6 +106,12 @@ async def test_a_broken_file_is_a_store_that_is_away_not_an_error_of_what_was_as
         await drive.submit("j2")
 
 
+@pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2)])
+async def test_what_was_committed_survives_the_loss_of_power(store: SqliteStore, pragma: str, value: str | int) -> None:
+    """No test can pull the plug: the engine's own word must do. 2 is FULL: every commit is on the disk."""
+    assert await store._write(lambda conn: conn.exec_driver_sql(f"PRAGMA {pragma}").scalar()) == value
+
+
 async def test_rounds_larger_than_one_statement_are_one_transaction(store: SqliteStore) -> None:
     drive = StoreDriver(store)
     names = [f"j{n}" for n in range(1, 2001)]

@@ -10,7 +10,7 @@ from dynwork.errors import DynworkError, JobFinishedError, KeyReusedError, NotFo
 from dynwork.orchestrator.core.job import Chain, Job, JobState, Lease
 from dynwork.orchestrator.store.port import Cancel, Round
 from dynwork.testing.store_contract.backend import RULES, Backend, StoreContract
-from dynwork.testing.store_driver import START, StoreDriver, job_id, submission
+from dynwork.testing.store_driver import START, StoreDriver, failed, job_id, submission
 
 
 def _short(answers: list[Job | DynworkError]) -> list[str]:
@@ -115,6 +115,16 @@ class SubmissionContract(StoreContract):
         assert (await drive.submit("j102", steps=1)).state is JobState.SUCCEEDED
         await drive.lease("w1")
         await drive.submit("j103")
+
+    async def test_the_queue_is_as_full_as_the_commands_before_have_left_it(self, drive: StoreDriver) -> None:
+        names = [f"j{n}" for n in range(1, RULES.queue_jobs_max + 1)]
+        await drive.commit(Round(submissions=[submission(name) for name in names]))
+        assert await drive.lease("w1") == "j1#1"
+        receipt = await drive.commit(Round(reports=[failed("w1", "j1#1")], submissions=[submission("j100")]))
+        assert _short(list(receipt.submissions)) == ["queue_full"], "a place was taken by what came back"
+        gone = Cancel("ann", job_id("j2"))
+        receipt = await drive.commit(Round(cancels=[gone], submissions=[submission("j101"), submission("j102")]))
+        assert _short(list(receipt.submissions)) == [job_id("j101"), "queue_full"], "a place was given up"
 
     async def test_foreign_jobs_are_unknown(self, drive: StoreDriver) -> None:
         await drive.submit("j1")

@@ -71,6 +71,13 @@ class WorkerContract(StoreContract):
         await drive.cancel("j1")
         assert await drive.beat("w1", "j1#1") == Pulse(stale=helds("j1#1"))
 
+    async def test_a_job_cancelled_after_its_lease_was_ended_by_a_report_is_stale(self, drive: StoreDriver) -> None:
+        await drive.submit("j1")
+        await drive.lease("w1")
+        await drive.fail("w1", "j1#1")
+        await drive.cancel("j1")
+        assert await drive.beat("w1", "j1#1") == Pulse(stale=helds("j1#1"))
+
     async def test_an_expired_lease_goes_on_while_the_job_still_waits(self, drive: StoreDriver) -> None:
         await drive.submit("j1")
         await drive.lease("w1")
