@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from uuid import UUID
 
 import uuid_utils
 
@@ -21,11 +20,3 @@ def given_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """Return the caller's ``X-Request-ID`` if it is fit for logs and headers, else ``None``."""
     given = next((value for name, value in headers if name == b"x-request-id"), b"")
     return given.decode("ascii") if _SANE_REQUEST_ID.fullmatch(given) else None
-
-
-def is_id(text: str) -> bool:
-    """Say whether ``text`` is a UUID in its canonical form."""
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False

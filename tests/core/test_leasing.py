@@ -6,12 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynwork.orchestrator.core.leasing import Hand, LeasePolicy, share
+from dynwork.orchestrator.core.leasing import Hand, LeasePolicy
 from dynwork.orchestrator.core.worker import Pace
 
 POLICY = LeasePolicy(prefetch_s=1.0, batch_max=10)
 ONE, FOUR, IDLE = Pace(100.0, 100.0, 1), Pace(400.0, 150.0, 4), Pace(0.0, 0.0, 3)
 LONG = 100_000
+
+
+def share(pace: Pace, held: list[int], queue: list[int], policy: LeasePolicy) -> int:
+    """Return how many chains from the front of ``queue`` (steps remaining of each) the worker is given."""
+    hand = Hand(pace, held, policy)
+    for remaining in queue:
+        if not hand.wants:
+            break
+        hand.deal(remaining)
+    return hand.dealt
 
 
 @pytest.mark.parametrize(

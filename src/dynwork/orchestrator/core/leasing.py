@@ -11,7 +11,7 @@ full each runs at ``capacity / lanes``.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dynwork.orchestrator.core.worker import Pace
@@ -63,13 +63,3 @@ class Hand:
             heapq.heappush(self._busy_until_s, seconds)
         else:
             heapq.heapreplace(self._busy_until_s, self._busy_until_s[0] + seconds)
-
-
-def share(pace: Pace, held: Sequence[int], queue: Sequence[int], policy: LeasePolicy) -> int:
-    """Return how many chains from the front of ``queue`` (steps remaining of each) the worker is given now."""
-    hand = Hand(pace, held, policy)
-    for remaining in queue:
-        if not hand.wants:
-            break
-        hand.deal(remaining)
-    return hand.dealt
