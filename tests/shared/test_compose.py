@@ -19,7 +19,6 @@ from dynwork import compose
 from dynwork.errors import ConfigurationError
 from dynwork.serving import Stop, bind
 from dynwork.settings import ApiSettings, child_environment
-from dynwork.testing.waiting import wait_until
 
 PATIENCE_S = 30
 SECRET = "s3cr3t-key-of-red"
@@ -36,13 +35,6 @@ def logging_as_it_was() -> Iterator[None]:
     structlog.contextvars.clear_contextvars()
 
 
-@pytest.fixture
-def free_port() -> int:
-    with bind("127.0.0.1", 0) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def start(*, parent_fd: int | None = None, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "dynwork.api"],
@@ -53,61 +45,57 @@ def start(*, parent_fd: int | None = None, **variables: str) -> subprocess.Popen
     )
 
 
-def answering(port: int) -> Callable[[], bool]:
-    def look() -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    return look
+def listening(role: subprocess.Popen[str]) -> dict[str, str]:
+    """Return the first event of the role's log: it listens, and says where."""
+    assert role.stderr is not None
+    event: dict[str, str] = json.loads(role.stderr.readline())
+    assert event["event"] == "api_listening"
+    return event
 
 
 @pytest.mark.system
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_role_with_exit_code_0_and_no_secret_in_its_log(free_port: int, number: signal.Signals) -> None:
+def test_a_signal_ends_a_role_with_exit_code_0_and_no_secret_in_its_log(number: signal.Signals) -> None:
     role = start(
-        DYNWORK_API_PORT=str(free_port),
+        DYNWORK_API_PORT="0",
         DYNWORK_API_KEYS=f"red:{SECRET}",
         DYNWORK_API_TOKEN=SECRET,
         DYNWORK_LOG_LEVEL="debug",
         DYNWORK_ORCHESTRATOR_URLS="http://127.0.0.1:1",
     )
-    wait_until(answering(free_port), "the API answers")
-    asked = urllib.request.Request(
-        f"http://127.0.0.1:{free_port}/nowhere", headers={"Authorization": f"Bearer {SECRET}"}
-    )
+    first = listening(role)
+    asked = urllib.request.Request(f"{first['url']}/nowhere", headers={"Authorization": f"Bearer {SECRET}"})
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(asked, timeout=5)
     role.send_signal(number)
     _, told = role.communicate(timeout=PATIENCE_S)
     assert role.returncode == 0
-    events = [json.loads(line) for line in told.splitlines()]
-    assert {"api_listening", "request_refused", "api_stopped"} <= {event["event"] for event in events}
+    events = [first, *(json.loads(line) for line in told.splitlines())]
+    assert {"request_refused", "api_stopped"} <= {event["event"] for event in events}
     assert {event["role"] for event in events} == {"api"}
-    assert SECRET not in told
+    assert SECRET not in json.dumps(first) + told
 
 
 @pytest.mark.system
-def test_a_role_ends_when_its_supervisor_is_gone(free_port: int) -> None:
+def test_a_role_ends_when_its_supervisor_is_gone() -> None:
     ours, theirs = os.pipe()
-    role = start(parent_fd=ours, DYNWORK_PARENT_FD=str(ours), DYNWORK_API_PORT=str(free_port))
+    role = start(parent_fd=ours, DYNWORK_PARENT_FD=str(ours), DYNWORK_API_PORT="0")
     os.close(ours)
-    wait_until(answering(free_port), "the API answers")
+    listening(role)
     os.close(theirs)
     role.communicate(timeout=PATIENCE_S)
     assert role.returncode == 0
 
 
 @pytest.mark.system
-def test_a_refusal_to_start_is_one_line_and_exit_code_2(free_port: int) -> None:
-    with bind("127.0.0.1", free_port):
-        role = start(DYNWORK_API_PORT=str(free_port))
+def test_a_refusal_to_start_is_one_line_and_exit_code_2() -> None:
+    with bind("127.0.0.1", 0) as holder:
+        port = holder.getsockname()[1]
+        role = start(DYNWORK_API_PORT=str(port))
         _, told = role.communicate(timeout=PATIENCE_S)
     assert role.returncode == compose.EXIT_CONFIGURATION
     (line,) = told.splitlines()
-    assert line.startswith(f"dynwork api: cannot listen on 127.0.0.1:{free_port}")
+    assert line.startswith(f"dynwork api: cannot listen on 127.0.0.1:{port}")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, role: Callable[[ApiSettings, Stop], object]) -> int:
