@@ -25,6 +25,7 @@ from dynwork.orchestrator.store.round import carry_out
 
 FACTS = WorkerFacts("w1", "i1", Pace(1e6, 1e6, 2))
 HELD = Held(new_id(), 1)
+RULES = Rules()
 CHECKPOINT = machine.Checkpointed(b"x" * 64, 2)
 
 
@@ -76,6 +77,37 @@ def test_no_statement_of_the_hot_path_scans_the_jobs(conn: Connection) -> None:
     assert [scan for scan in scans if "INDEX job_leases" not in scan and "INDEX job_position" not in scan] == []
 
 
+def test_a_round_locks_workers_then_jobs_by_id_and_takes_the_feeds_counter_last(conn: Connection) -> None:
+    """What keeps orchestrators side by side from deadlocks, seen in the statements: SQLite itself has one writer."""
+    first, second, third = sorted(new_id() for _ in range(3))
+    chain = Chain(b"x" * 64, 1, 100)
+    submitted = [Submission(name, "local", None, "sha512-chain", 5, chain) for name in (second, first)]
+    carry_out(conn, Round(submissions=submitted, asks=[Ask(FACTS)]), RULES, 1e9, "shard")
+    with watched(conn) as statements:
+        receipt = carry_out(
+            conn,
+            Round(
+                reports=[Report("w1", "i1", Held(second, 1), machine.Completed(b"x" * 64, 100))],
+                heartbeats=[Heartbeat("w1", "i1", FACTS.pace, (Held(first, 1),), ((Held(first, 1), CHECKPOINT),))],
+                submissions=[Submission(third, "local", None, "sha512-chain", 5, chain)],
+            ),
+            RULES,
+            1e9,
+            "shard",
+        )
+    assert receipt.ended == 1
+    texts = [" ".join(statement.split()) for statement, _ in statements]
+    workers = [number for number, text in enumerate(texts) if "FROM worker" in text]
+    jobs = [number for number, text in enumerate(texts) if "FROM job" in text]
+    assert max(workers) < min(jobs)
+    assert all("ORDER BY worker.worker_id" in texts[number] for number in workers)
+    assert all("ORDER BY job.job_id" in texts[number] for number in jobs)
+    (counter,) = [number for number, text in enumerate(texts) if text.startswith("UPDATE cluster")]
+    assert [text.partition(" SET")[0] for text in texts[counter + 1 :]] == ["UPDATE job"]
+    assert second in str(statements[-1][1]), "only what ended is written after the counter was taken"
+    assert first not in str(statements[-1][1])
+
+
 class watched:  # noqa: N801 - reads as a verb
     """Collects every statement sent to ``conn``, with its parameters."""
 
@@ -92,7 +124,7 @@ class watched:  # noqa: N801 - reads as a verb
 
     def _note(self, _conn: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
         rows = parameters if isinstance(parameters, list) else [parameters]
-        self.statements.append((statement, rows[0]))
+        self.statements.extend((statement, row) for row in rows)
 
 
 def plans(conn: Connection, statements: list[tuple[str, object]]) -> list[str]:

@@ -6,9 +6,11 @@ import contextlib
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from dynwork.errors import StoreLockedError, StoreUnavailableError
 from dynwork.orchestrator.core.job import JobState
@@ -110,6 +112,17 @@ async def test_a_broken_file_is_a_store_that_is_away_not_an_error_of_what_was_as
 async def test_what_was_committed_survives_the_loss_of_power(store: SqliteStore, pragma: str, value: str | int) -> None:
     """No test can pull the plug: the engine's own word must do. 2 is FULL: every commit is on the disk."""
     assert await store._write(lambda conn: conn.exec_driver_sql(f"PRAGMA {pragma}").scalar()) == value
+
+
+async def test_a_transaction_has_the_file_from_its_first_moment(store: SqliteStore, tmp_path: Path) -> None:
+    """One that only reads at first would be refused, not kept waiting, if another program wrote meanwhile."""
+
+    def begin_beside(_conn: Connection) -> None:
+        refused = pytest.raises(sqlite3.OperationalError, match="locked")
+        with closing(sqlite3.connect(tmp_path / "dynwork.db", timeout=0)) as other, refused:
+            other.execute("BEGIN IMMEDIATE")
+
+    await store._write(begin_beside)
 
 
 async def test_rounds_larger_than_one_statement_are_one_transaction(store: SqliteStore) -> None:

@@ -8,10 +8,8 @@ transaction does to the totals. Nothing is written before :meth:`Batch.flush`.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
-from itertools import islice
-from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
@@ -26,14 +24,12 @@ from dynwork.orchestrator.store.rows import (
     SELECT_WORKER,
     UPDATE_JOB,
     changes_of,
+    chunks,
     columns_of,
     job_of,
     worker_columns,
     worker_of,
 )
-
-IN_LIST_MAX = 500
-"""Values in one IN list: engines bound the parameters of a statement."""
 
 LIMIT_NONE = 2**31 - 1
 """More leases than one worker can hold."""
@@ -76,15 +72,6 @@ _ADD_TO_TALLY = (
     .where(tables.tally.c.shard == bindparam("at"))
     .values({column.name: column + bindparam(f"add_{column.name}") for column in _TALLIED})
 )
-
-T = TypeVar("T")
-
-
-def chunks(items: Iterable[T], size: int = IN_LIST_MAX) -> Iterator[list[T]]:
-    """Cut ``items`` into lists of at most ``size``."""
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
 
 
 class Batch:
@@ -242,8 +229,12 @@ class Batch:
         self._dirty_workers.clear()
 
     def close(self) -> None:
-        """Give the jobs that ended their positions in the feed and write everything. The counter's row comes last."""
+        """Write everything and give the jobs that ended their positions in the feed.
+
+        The counter's row comes last: what is written after it is locked already, or new.
+        """
         self._add_to_tally()
+        self.flush()
         if self.ended:
             last = self.conn.execute(_TAKE_POSITIONS, {"taken": len(self.ended)}).scalar_one()
             for position, job_id in enumerate(self.ended, start=last - len(self.ended) + 1):

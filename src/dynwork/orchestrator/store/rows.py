@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
 
 from sqlalchemy import Row, bindparam, literal, select, update
 
@@ -10,6 +12,11 @@ from dynwork.orchestrator.core.instance import Instance, InstanceState
 from dynwork.orchestrator.core.job import Chain, Job, JobError, JobState, Lease, LeaseEnd
 from dynwork.orchestrator.core.worker import Pace, Worker, WorkerFacts, WorkerState
 from dynwork.orchestrator.store import tables
+
+T = TypeVar("T")
+
+IN_LIST_MAX = 500
+"""Values in one IN list: engines bound the parameters of a statement."""
 
 QUEUED = literal("queued", literal_execute=True)
 LEASED = literal("leased", literal_execute=True)
@@ -20,6 +27,14 @@ _JOB_STATES = {state.value: state for state in JobState}
 _LEASE_ENDS: dict[str | None, LeaseEnd | None] = {None: None, **{end.value: end for end in LeaseEnd}}
 
 SELECT_JOB = select(*tables.job.c)
+
+
+def chunks(items: Iterable[T], size: int = IN_LIST_MAX) -> Iterator[list[T]]:
+    """Cut ``items`` into lists of at most ``size``."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
 
 MUTABLE = (
     "chain_state", "done", "state", "not_before", "epoch", "worker_id", "incarnation", "lease_end", "attempts",

@@ -10,8 +10,8 @@ from dynwork.errors import DynworkError, KeyReusedError, QueueFullError
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Job, JobState, Submission
 from dynwork.orchestrator.store import tables
-from dynwork.orchestrator.store.batch import Batch, chunks
-from dynwork.orchestrator.store.rows import SELECT_JOB, job_of
+from dynwork.orchestrator.store.batch import Batch
+from dynwork.orchestrator.store.rows import SELECT_JOB, chunks, job_of
 
 _c = tables.job.c
 _BY_KEY = SELECT_JOB.where(

@@ -10,9 +10,9 @@ from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Instant
 from dynwork.orchestrator.core.worker import WorkerState
 from dynwork.orchestrator.store import tables
-from dynwork.orchestrator.store.batch import Batch, chunks
+from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.port import Swept
-from dynwork.orchestrator.store.rows import LEASED
+from dynwork.orchestrator.store.rows import LEASED, chunks
 
 _j, _w, _t = tables.job.c, tables.worker.c, tables.tally.c
 
