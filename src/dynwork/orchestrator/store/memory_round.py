@@ -1,22 +1,22 @@
 """What each command of a round does, said once and plainly: the heart of the reference store.
 
-:class:`Books` is all that a store remembers. A :class:`Transaction` carries out commands on books that nobody else
-sees, one after the other, by the rules of :mod:`dynwork.orchestrator.core`; whoever made it keeps the books or drops
-them.
+A :class:`Transaction` carries out commands on books that nobody else sees, one after the other, by the rules of
+:mod:`dynwork.orchestrator.core`; whoever made it keeps the books or drops them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from dynwork.errors import DynworkError, JobFinishedError, KeyReusedError, NotFoundError, QueueFullError
 from dynwork.orchestrator.core import machine
-from dynwork.orchestrator.core.instance import Instance, InstanceState
+from dynwork.orchestrator.core.instance import InstanceState
 from dynwork.orchestrator.core.job import Instant, Job, JobState, LeaseEnd, LeaseRef, Submission
 from dynwork.orchestrator.core.leasing import Hand
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState
+from dynwork.orchestrator.store.memory_books import Books, claim_order
 from dynwork.orchestrator.store.port import Ask, Cancel, Grant, Heartbeat, Held, Pulse, Report, Rules, Swept
 
 LEASE_ENDS: dict[type[machine.Report], LeaseEnd] = {
@@ -25,45 +25,6 @@ LEASE_ENDS: dict[type[machine.Report], LeaseEnd] = {
     machine.Released: LeaseEnd.RELEASED,
 }
 NOT_TO_BE_GIVEN_WORK = frozenset({InstanceState.DRAINING, InstanceState.ENDED})
-
-
-@dataclass(frozen=True, slots=True)
-class Leadership:
-    """Who leads, under which epoch, until when."""
-
-    holder: str
-    epoch: int
-    until: Instant
-
-
-@dataclass(slots=True)
-class Books:
-    """Everything remembered. ``ended`` is the newest feed position, ``retired`` the highest one deleted."""
-
-    jobs: dict[str, Job] = field(default_factory=dict)
-    workers: dict[str, Worker] = field(default_factory=dict)
-    instances: dict[str, Instance] = field(default_factory=dict)
-    leadership: Leadership | None = None
-    submitted: int = 0
-    completed: int = 0
-    ended: int = 0
-    retired: int = 0
-
-    def copy(self) -> Books:
-        """Return books that can be written without changing these."""
-        return replace(self, jobs=dict(self.jobs), workers=dict(self.workers), instances=dict(self.instances))
-
-    def leases_of(self, worker_id: str) -> list[Job]:
-        """The jobs leased to a worker, in claim order."""
-        return sorted(
-            (job for job in self.jobs.values() if job.state is JobState.LEASED and job.lease.worker_id == worker_id),
-            key=claim_order,
-        )
-
-
-def claim_order(job: Job) -> tuple[int, Instant, str]:
-    """Highest priority first, then longest due, then oldest id."""
-    return (-job.priority, job.not_before, job.job_id)
 
 
 class Transaction:

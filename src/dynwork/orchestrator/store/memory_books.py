@@ -1,0 +1,48 @@
+"""Everything that the reference store remembers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from dynwork.orchestrator.core.instance import Instance
+from dynwork.orchestrator.core.job import Instant, Job, JobState
+from dynwork.orchestrator.core.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Leadership:
+    """Who leads, under which epoch, until when."""
+
+    holder: str
+    epoch: int
+    until: Instant
+
+
+@dataclass(slots=True)
+class Books:
+    """Everything remembered. ``ended`` is the newest feed position, ``retired`` the highest one deleted."""
+
+    jobs: dict[str, Job] = field(default_factory=dict)
+    workers: dict[str, Worker] = field(default_factory=dict)
+    instances: dict[str, Instance] = field(default_factory=dict)
+    leadership: Leadership | None = None
+    submitted: int = 0
+    completed: int = 0
+    ended: int = 0
+    retired: int = 0
+
+    def copy(self) -> Books:
+        """Return books that can be written without changing these."""
+        return replace(self, jobs=dict(self.jobs), workers=dict(self.workers), instances=dict(self.instances))
+
+    def leases_of(self, worker_id: str) -> list[Job]:
+        """The jobs leased to a worker, in claim order."""
+        return sorted(
+            (job for job in self.jobs.values() if job.state is JobState.LEASED and job.lease.worker_id == worker_id),
+            key=claim_order,
+        )
+
+
+def claim_order(job: Job) -> tuple[int, Instant, str]:
+    """Highest priority first, then longest due, then oldest id."""
+    return (-job.priority, job.not_before, job.job_id)
