@@ -119,6 +119,18 @@ async def test_a_refusal_is_told_in_the_decision(world: World) -> None:
     assert await world.rows() == []
 
 
+async def test_once_a_machine_was_of_use_failures_count_anew(world: World) -> None:
+    await world.lead()
+    world.provider.faults.extend([FleetCapacityError("none left")] * 3)
+    for _ in range(10):
+        await world.tick()
+    assert len(await world.rows(InstanceState.RUNNING)) == 1
+    world.provider.faults.append(FleetCapacityError("none left"))
+    await world.submit(100, 10_000)
+    await world.tick()
+    assert world.scaler.decision == "hold: 1 launches failed in a row (capacity: none left), next in 1.0 s"
+
+
 async def test_machines_that_end_before_they_report_are_replaced_ever_more_slowly(world: World) -> None:
     await world.lead()
     for _ in range(60):
