@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -16,6 +15,8 @@ from dynwork.testing.clock import FakeClock
 from dynwork.testing.one_worker import OneWorker, one_worker
 from dynwork.testing.orchestrators import LOST, REFUSED, Answer, Fault, held, refusing, replying
 from dynwork.testing.worker_side import HEARTBEAT, LEASE, REPORT, OneOrchestrator
+from dynwork.worker.heartbeat import Heartbeat
+from dynwork.worker.pace import Pace
 
 LONG = 10**9
 
@@ -35,23 +36,6 @@ ONCE_FAILED = {
     "lost reply": LOST,
 }
 faults = pytest.mark.parametrize("fault", ONCE_FAILED.values(), ids=ONCE_FAILED.keys())
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def orchestrator(clock: FakeClock) -> OneOrchestrator:
-    return OneOrchestrator(clock)
-
-
-@pytest.fixture
-async def worker(clock: FakeClock, orchestrator: OneOrchestrator) -> AsyncIterator[OneWorker]:
-    async with one_worker(clock, orchestrator) as worker:
-        await clock.settle()
-        yield worker
 
 
 # -- asking
@@ -110,6 +94,47 @@ async def test_an_ask_says_who_asks_and_lists_all_that_is_held(
     assert ask.chain_speed == pytest.approx(1000, rel=0.05)
     assert {one.job_id for one in ask.holding} == {long, short}
     assert [one.job_id for one in ask.unreported] == [short]
+
+
+async def test_a_worker_whose_reports_are_not_answered_does_not_hold_ever_more(
+    clock: FakeClock, orchestrator: OneOrchestrator, worker: OneWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dynwork.worker.asking.HELD_MAX", 3)
+    orchestrator.faults[REPORT].extend([REFUSED] * 1000)
+    for index in range(20):
+        await orchestrator.submit(900, body=bytes([index]))
+    await clock.advance(20)
+    lanes = 2
+    assert 3 <= len(worker.desk.holding) < 3 + 2 * lanes  # what one grant adds: its lanes, and what is prefetched
+    orchestrator.faults[REPORT].clear()
+    await clock.advance(30)
+    assert (await orchestrator.store.totals()).succeeded == 20
+
+
+async def test_who_reaches_an_orchestrator_again_wakes_who_still_waits_to_try(
+    clock: FakeClock, orchestrator: OneOrchestrator, worker: OneWorker
+) -> None:
+    orchestrator.away = True
+    await clock.advance(60)  # by now asks are seconds apart, heartbeats less than one
+    orchestrator.away = False
+    heard, asked = len(orchestrator.heartbeats), len(orchestrator.asks)
+    while len(orchestrator.heartbeats) == heard:
+        await clock.advance(0.01)
+    assert len(orchestrator.asks) > asked, "as soon as the heartbeat was answered"
+
+
+async def test_a_checkpoint_that_nobody_acknowledged_is_sent_again(
+    clock: FakeClock, orchestrator: OneOrchestrator, worker: OneWorker
+) -> None:
+    await orchestrator.submit(LONG)
+    await clock.advance(1)
+    heartbeat = Heartbeat(worker.desk, Pace(2), worker.contact, clock, lambda: 0.5)
+    orchestrator.faults[HEARTBEAT].append(REFUSED)
+    answered = [await heartbeat.beat() for _ in range(3)]  # at once: the chain does not advance meanwhile
+    assert answered == [False, True, True]
+    again, nothing_new = orchestrator.heartbeats[-2:]
+    assert [checkpoint.done for checkpoint in again.checkpoints] == [held.done for held in worker.desk.holding]
+    assert nothing_new.checkpoints == []
 
 
 @faults

@@ -68,11 +68,11 @@ async def running(orchestrator: OneOrchestrator, settings: WorkerSettings) -> As
 async def ended(orchestrator: OneOrchestrator, *jobs: str) -> list[JobState]:
     """Wait until all of these have ended."""
     while True:
+        orchestrator.changed.clear()
         states = [(await orchestrator.job(job_id)).state for job_id in jobs]
         if all(state in {JobState.SUCCEEDED, JobState.DEAD} for state in states):
             return states
-        orchestrator.nudge()  # retries become due
-        await asyncio.sleep(0.005)
+        await orchestrator.changed.wait()
 
 
 async def readiness(pages: httpx.AsyncClient, holds: Callable[[str | None], bool]) -> str | None:
@@ -81,7 +81,6 @@ async def readiness(pages: httpx.AsyncClient, holds: Callable[[str | None], bool
         missing: str | None = (await pages.get("/readyz")).json().get("missing")
         if holds(missing):
             return missing
-        await asyncio.sleep(0.005)
 
 
 def is_ready(missing: str | None) -> bool:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-
-import pytest
 
 from dynwork.orchestrator.core.job import JobState, LeaseEnd
 from dynwork.testing.clock import FakeClock
@@ -14,23 +11,6 @@ from dynwork.testing.orchestrators import LOST, held
 from dynwork.testing.worker_side import HEARTBEAT, LEASE, OneOrchestrator
 
 LONG = 10**9
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def orchestrator(clock: FakeClock) -> OneOrchestrator:
-    return OneOrchestrator(clock)
-
-
-@pytest.fixture
-async def worker(clock: FakeClock, orchestrator: OneOrchestrator) -> AsyncIterator[OneWorker]:
-    async with one_worker(clock, orchestrator) as worker:
-        await clock.settle()
-        yield worker
 
 
 async def test_a_stopped_worker_hands_every_chain_back_with_its_checkpoint(

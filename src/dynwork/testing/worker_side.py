@@ -32,6 +32,8 @@ class OneOrchestrator(httpx.AsyncBaseTransport):
         self._clock = clock
         self._rules = rules or Rules()
         self._nudge = asyncio.Event()
+        self.changed = asyncio.Event()
+        """Set after every round but those of asks; a test that waits clears it first."""
         self.store = MemoryStore(self._rules)
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self.away = False
@@ -66,6 +68,7 @@ class OneOrchestrator(httpx.AsyncBaseTransport):
         """Carry out a round now, and wake who is parked."""
         receipt = await self.store.commit(round_, self._clock.now())
         self.nudge()
+        self.changed.set()
         return receipt
 
     def nudge(self) -> None:
@@ -101,7 +104,7 @@ class OneOrchestrator(httpx.AsyncBaseTransport):
             self._nudge.clear()
             receipt = await self.store.commit(Round(asks=[messages.ask_of(message)]), self._clock.now())
             granted = receipt.grants[0].grants
-            if not granted and not await wait_for_event(self._clock, self._nudge, deadline - self._clock.monotonic()):
+            if not granted and not await self._woken(deadline):
                 break
         leasing = self._rules.leasing
         return wire.LeaseReply(
@@ -110,6 +113,16 @@ class OneOrchestrator(httpx.AsyncBaseTransport):
             heartbeat_s=leasing.heartbeat_s,
             lease_s=leasing.lease_s,
         )
+
+    async def _woken(self, deadline: float) -> bool:
+        """Wait until there may be work: it came, or a retry is due. Say whether that was before the deadline."""
+        now = self._clock.now()
+        due = await self.store.next_due(now)
+        left_s = deadline - self._clock.monotonic()
+        if due is None or not now < due < now + left_s:
+            return await wait_for_event(self._clock, self._nudge, left_s)
+        await wait_for_event(self._clock, self._nudge, due - now)
+        return True
 
     async def _heartbeat(self, content: bytes) -> wire.HeartbeatReply:
         message = wire.HeartbeatAsk.model_validate_json(content)
