@@ -31,6 +31,19 @@ async def test_nobody_leads_before_it_has_asked() -> None:
     assert a.epoch is None
 
 
+async def test_the_time_of_a_leader_counts_from_its_question_not_from_the_answer() -> None:
+    class SlowStore(ScriptedStore):
+        async def lead(self, holder: str, now: float, ttl_s: float) -> int | None:
+            epoch = await super().lead(holder, now, ttl_s)
+            clock.stall(TTL_S)
+            return epoch
+
+    clock = StallClock()
+    a = candidate(SlowStore(Rules()), clock, "a")
+    await a.renew()
+    assert a.epoch is None, "by the store's books it may be replaced already"
+
+
 async def test_a_leader_that_renews_keeps_its_epoch() -> None:
     _, clock, a, b = two()
     for _ in range(10):

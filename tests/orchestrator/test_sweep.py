@@ -77,6 +77,25 @@ async def test_nothing_expires_within_one_lease_time_of_a_stall_of_our_own(bench
     assert (await job(bench)).state == "leased"
 
 
+async def test_a_stall_within_a_sweep_expires_nothing_that_was_alive_when_it_began(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await after_grace(bench)
+    await lease(bench)
+    forget = bench.store.forget_workers
+
+    async def stalling(before: float) -> int:
+        monkeypatch.undo()
+        bench.clock.stall(2 * LEASE_S)
+        return await forget(before)
+
+    monkeypatch.setattr(bench.store, "forget_workers", stalling)
+    await bench.clock.advance(1.1)
+    await beat(bench)
+    await bench.clock.advance(LEASE_S)
+    assert (await job(bench)).losses == 0
+
+
 async def test_being_a_little_late_is_no_stall(bench: Bench) -> None:
     await after_grace(bench)
     await lease(bench)

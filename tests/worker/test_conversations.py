@@ -123,6 +123,21 @@ async def test_who_reaches_an_orchestrator_again_wakes_who_still_waits_to_try(
     assert len(orchestrator.asks) > asked, "as soon as the heartbeat was answered"
 
 
+async def test_after_an_ask_that_went_well_failures_count_anew(
+    clock: FakeClock, orchestrator: OneOrchestrator, worker: OneWorker
+) -> None:
+    orchestrator.away = True
+    await clock.advance(60)
+    orchestrator.away = False
+    await clock.advance(30)  # asks are parked again, and answered
+    orchestrator.faults[LEASE].append(REFUSED)
+    while orchestrator.faults[LEASE]:
+        await clock.advance(0.01)
+    asked = len(orchestrator.asks)
+    await clock.advance(0.1)
+    assert len(orchestrator.asks) > asked
+
+
 async def test_a_checkpoint_that_nobody_acknowledged_is_sent_again(
     clock: FakeClock, orchestrator: OneOrchestrator, worker: OneWorker
 ) -> None:

@@ -9,6 +9,8 @@ from dynwork.testing.clock import FakeClock
 from dynwork.testing.one_worker import STOP_S, OneWorker, one_worker
 from dynwork.testing.orchestrators import LOST, held
 from dynwork.testing.worker_side import HEARTBEAT, LEASE, OneOrchestrator
+from dynwork.wire import HeartbeatReply
+from dynwork.worker.holding import Ending, Held, Verb
 
 LONG = 10**9
 
@@ -112,6 +114,18 @@ async def test_a_drained_worker_hands_everything_back_asks_no_more_and_keeps_bea
     assert len(orchestrator.asks) == asks
     assert len(orchestrator.heartbeats) == beats + 10
     assert not worker.running.done()
+
+
+async def test_chains_that_wait_for_a_lane_are_handed_back_without_another_slice(
+    clock: FakeClock, orchestrator: OneOrchestrator, worker: OneWorker
+) -> None:
+    for index in range(2):
+        await orchestrator.submit(LONG, body=bytes([index]))
+    await clock.advance(0.01)  # in the middle of the first slice: both lanes are taken
+    waiting = Held("j", 1, "sha512-chain", b"x" * 64, 1, LONG, 5, order=99, acknowledged=1)
+    worker.desk.waiting.push(waiting)
+    worker.desk.obey(HeartbeatReply(cancelled=[], stale=[], grants=[], drain=True, heartbeat_s=3, lease_s=9))
+    assert waiting.ending == Ending(Verb.RELEASED)
 
 
 async def test_a_drain_told_to_an_ask_is_obeyed_likewise(

@@ -87,6 +87,12 @@ class LeaseContract(StoreContract):
         await drive.commit(Round(submissions=[submission(f"j{n}", steps=2) for n in range(1, 13)]))
         assert len((await drive.ask("w1")).grants) == RULES.leasing.batch_max
 
+    async def test_a_burst_that_came_at_one_moment_is_given_out_without_a_gap(self, drive: StoreDriver) -> None:
+        names = [f"j{n}" for n in range(1, 21)]  # more than an engine reads at once
+        await drive.commit(Round(submissions=[submission(name, steps=2) for name in names]))
+        receipt = await drive.commit(Round(asks=[ask(worker) for worker in ("w1", "w2", "w3")]))
+        assert [lease_name(job) for grant in receipt.grants for job in grant.grants] == [f"{name}#1" for name in names]
+
     async def test_what_is_computed_but_unreported_takes_no_lane(self, drive: StoreDriver) -> None:
         await drive.submit("j1", steps=10_000)
         await drive.submit("j2", steps=10_000)
