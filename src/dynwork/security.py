@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from fastapi import Request
 from pydantic import SecretStr
 
+from dynwork.addresses import is_loopback
 from dynwork.errors import ForeignSiteError, UnauthorizedError
-from dynwork.settings import is_loopback
 
 
 def bearer(request: Request) -> str | None:

@@ -6,7 +6,6 @@ Each field states its unit and its bounds; a value out of bounds refuses to star
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
@@ -15,6 +14,7 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from dynwork.addresses import is_loopback
 from dynwork.errors import ConfigurationError
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -22,16 +22,6 @@ Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 
 LOCAL_OWNER = "local"
 """The owner of every job while no API keys are set."""
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether ``host`` can only be reached from this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def cores() -> int:

@@ -9,6 +9,7 @@ from functools import partial
 from fastapi import Depends, FastAPI, Request
 
 from dynwork import __version__, health, problems
+from dynwork.addresses import is_loopback
 from dynwork.api import enqueue, fleet, jobs, pages, results
 from dynwork.api.access import Access
 from dynwork.api.auth import KeyGuard
@@ -19,7 +20,7 @@ from dynwork.api.submissions import Limits, Submissions
 from dynwork.clock import Clock
 from dynwork.kinds import Kind
 from dynwork.orchestrators import Orchestrators
-from dynwork.settings import ApiSettings, is_loopback
+from dynwork.settings import ApiSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dynwork import health, ids, problems
+from dynwork.addresses import is_loopback
 from dynwork.errors import UnauthorizedError
 from dynwork.security import require_token
-from dynwork.settings import OrchestratorSettings, is_loopback
+from dynwork.settings import OrchestratorSettings
 
 Guard = Callable[[Request], Awaitable[None]]
 

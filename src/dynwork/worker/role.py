@@ -15,12 +15,13 @@ from fastapi import Request
 from prometheus_client import CollectorRegistry
 
 from dynwork import logs
+from dynwork.addresses import is_loopback
 from dynwork.clock import Clock
 from dynwork.kinds import DEFAULT_KIND, Kind
 from dynwork.orchestrators import Orchestrators
 from dynwork.security import require_token
 from dynwork.serving import Stop, serve, url_of
-from dynwork.settings import WorkerSettings, child_environment, is_loopback
+from dynwork.settings import WorkerSettings, child_environment
 from dynwork.worker import app, loop
 from dynwork.worker.asking import Asking
 from dynwork.worker.contact import Contact

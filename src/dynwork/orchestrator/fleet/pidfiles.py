@@ -4,8 +4,8 @@
 (with it); between the two whoever writes it may be killed. So the file alone cannot tell whether the process exists.
 ``DIR/<id>.lock`` can: it is locked (``flock``) before the start and inherited by the worker, which keeps it, without
 knowing, until it ends. A file without a pid whose lock is held is a worker; its pid is then found by the environment
-it was started with. One whose lock is free never was, or is no more. There is no instant at which a worker could be
-doubled or lost sight of, wherever its starter is killed.
+it was started with and by the lock that it has open. One whose lock is free never was, or is no more. There is no
+instant at which a worker could be doubled or lost sight of, wherever its starter is killed.
 
 ``DIR/launching.lock`` is shared by every launch; whoever holds it alone (a supervisor that is stopping) knows that no
 worker starts behind its back. All locks end with their holders: none has to be cleaned up.
@@ -81,7 +81,7 @@ class PidFiles:
     def process(self, file: PidFile) -> psutil.Process | None:
         """Return the living process of ``file``; ``None`` if it is gone, or not to be seen yet."""
         if file.pid is None:
-            return _find(file.instance_id)
+            return _find(file.instance_id, self._lock(file.instance_id))
         try:
             process = psutil.Process(file.pid)
             if file.create_time is not None and abs(process.create_time() - file.create_time) > CREATED_S:
@@ -139,11 +139,11 @@ def _locked(path: Path, how: int) -> Iterator[int | None]:
         os.close(fd)
 
 
-def _find(instance_id: str) -> psutil.Process | None:
-    """Look through this user's processes for the one that was started as ``instance_id`` (its children came later)."""
-    found = []
+def _find(instance_id: str, lock: Path) -> psutil.Process | None:
+    """Look through this user's processes for the one that was started as ``instance_id`` and has its lock open."""
+    path = str(lock.resolve())
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.environ().get(MARKER) == instance_id and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return min(found, key=lambda process: process.create_time(), default=None)
+            if process.environ().get(MARKER) == instance_id and any(file.path == path for file in process.open_files()):
+                return process
+    return None
