@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from dynwork import errors
 from dynwork.api.auth import owner
 from dynwork.api.metrics import Metrics
+from dynwork.api.parameters import WholeNumber
 from dynwork.api.refusals import refusals
 from dynwork.api.submissions import Submissions
 from dynwork.kinds import DEFAULT_KIND, Kind, Starter
@@ -74,8 +75,10 @@ def router(
     )
     async def enqueue(
         request: Request,
-        iterations: Annotated[int, Query(ge=1, le=bounds.iterations_max, description="How often to hash, in all.")],
-        priority: Annotated[int, Query(ge=0, le=9, description="9 goes first.")] = 5,
+        iterations: Annotated[
+            WholeNumber, Query(ge=1, le=bounds.iterations_max, description="How often to hash, in all.")
+        ],
+        priority: Annotated[WholeNumber, Query(ge=0, le=9, description="9 goes first.")] = 5,
         kind: Annotated[str, Query(min_length=1, max_length=64, description="The kind of work.")] = DEFAULT_KIND,
         idempotency_key: Annotated[
             str | None,

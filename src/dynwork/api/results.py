@@ -10,6 +10,7 @@ from dynwork import errors
 from dynwork.api import cursor
 from dynwork.api.auth import owner
 from dynwork.api.gateway import Gateway
+from dynwork.api.parameters import WholeNumber
 from dynwork.api.refusals import refusals
 from dynwork.wire import CompletedReply, CompletedView, ResultsPage, ResultsReply
 
@@ -29,7 +30,7 @@ def router(gateway: Gateway) -> APIRouter:
     )
     async def pull_completed(
         request: Request,
-        top: Annotated[int, Query(ge=1, le=TOP_MAX, description="How many at most.")] = 10,
+        top: Annotated[WholeNumber, Query(ge=1, le=TOP_MAX, description="How many at most.")] = 10,
     ) -> list[CompletedView]:
         reply = await gateway.ask("GET", "/internal/completed", CompletedReply, {"owner": owner(request), "top": top})
         return reply.results
@@ -47,7 +48,7 @@ def router(gateway: Gateway) -> APIRouter:
     async def results(
         request: Request,
         after: Annotated[str | None, Query(max_length=64, description="`next` of the page before.")] = None,
-        limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many at most.")] = 100,
+        limit: Annotated[WholeNumber, Query(ge=1, le=LIMIT_MAX, description="How many at most.")] = 100,
     ) -> ResultsPage:
         params: dict[str, str | int] = {"owner": owner(request), "limit": limit}
         if after is not None:
