@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from dynwork.clock import SystemClock
 from dynwork.errors import FleetDeniedError, FleetTemplateError, FleetUnclearError
+from dynwork.ids import new_id
 from dynwork.orchestrator.fleet.local import KILL_AFTER_S, LocalProvider, LocalSetup
 from dynwork.orchestrator.fleet.pidfiles import MARKER, PidFile, PidFiles
 from dynwork.testing.clock import FakeClock
@@ -95,7 +96,9 @@ async def test_a_worker_is_told_everything_by_its_environment_and_nothing_by_its
     await provider.launch("i-1")
     process = psutil.Process(pid_of(tmp_path, "i-1"))
     try:
-        told = {name: value for name, value in process.environ().items() if name.startswith("DYNWORK_")}
+        # In the midst of exec the kernel shows a process without environment and arguments.
+        environment = await asyncio.to_thread(wait_until, process.environ, "the worker is to be seen")
+        told = {name: value for name, value in environment.items() if name.startswith("DYNWORK_")}
         assert told == {
             MARKER: "i-1",
             "DYNWORK_WORKER_ID": "i-1",
@@ -134,16 +137,17 @@ async def test_a_later_provider_finds_living_workers_and_notices_their_death(
 async def test_a_starter_killed_before_it_knew_the_pid_leaves_a_worker_that_is_found_and_not_doubled(
     local: LocalProvider, tmp_path: Path
 ) -> None:
-    await local.launch("i-1")
-    pid = pid_of(tmp_path, "i-1")
-    PidFiles(tmp_path / "workers").write(PidFile("i-1"))  # as it is between the start and the second writing
+    worker = new_id()  # looked for among all processes of this machine: other runs of these tests must not be met
+    await local.launch(worker)
+    pid = pid_of(tmp_path, worker)
+    PidFiles(tmp_path / "workers").write(PidFile(worker))  # as it is between the start and the second writing
     await local.close()
     later = LocalProvider(setup(tmp_path), SystemClock(), SLEEPER)
-    await later.launch("i-1")
-    assert [machine.instance_id for machine in await later.machines()] == ["i-1"]
-    assert pid_of(tmp_path, "i-1") == pid
+    await later.launch(worker)
+    assert [machine.instance_id for machine in await later.machines()] == [worker]
+    assert pid_of(tmp_path, worker) == pid
     os.kill(pid, signal.SIGKILL)
-    await ended(later, "i-1")
+    await ended(later, worker)
     await later.close()
 
 
