@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sized
 
 import httpx
 import pytest
@@ -123,19 +124,28 @@ async def test_who_reaches_an_orchestrator_again_wakes_who_still_waits_to_try(
     assert len(orchestrator.asks) > asked, "as soon as the heartbeat was answered"
 
 
-async def test_after_an_ask_that_went_well_failures_count_anew(
-    clock: FakeClock, orchestrator: OneOrchestrator, worker: OneWorker
+@pytest.mark.parametrize("route", [LEASE, HEARTBEAT, REPORT])
+async def test_after_a_message_that_went_well_failures_count_anew(
+    route: str, clock: FakeClock, orchestrator: OneOrchestrator, worker: OneWorker
 ) -> None:
+    await orchestrator.submit(900)  # there will be something to report
     orchestrator.away = True
     await clock.advance(60)
     orchestrator.away = False
-    await clock.advance(30)  # asks are parked again, and answered
-    orchestrator.faults[LEASE].append(REFUSED)
-    while orchestrator.faults[LEASE]:
+    await clock.advance(30)  # all is well again
+    conversations: dict[str, Sized] = {
+        LEASE: orchestrator.asks,
+        HEARTBEAT: orchestrator.heartbeats,
+        REPORT: orchestrator.reports,
+    }
+    sent = conversations[route]
+    orchestrator.faults[route].append(REFUSED)
+    await orchestrator.submit(900)
+    while orchestrator.faults[route]:
         await clock.advance(0.01)
-    asked = len(orchestrator.asks)
+    before = len(sent)
     await clock.advance(0.1)
-    assert len(orchestrator.asks) > asked
+    assert len(sent) > before
 
 
 async def test_a_checkpoint_that_nobody_acknowledged_is_sent_again(
