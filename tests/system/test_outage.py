@@ -197,7 +197,9 @@ def test_a_killed_supervisor_started_again_finds_its_workers_and_loses_nothing(t
         stream.note(ledger)
         stream.assert_repeats_are_harmless()
         ledger.await_all()
-        assert worker_pids(cluster) == worker_processes(data_dir) == pids
+        # What is shown was seen up to a second ago: the two are compared until they agree, then with before.
+        wait_until(lambda: worker_pids(cluster) == worker_processes(data_dir), "the fleet shown is the fleet there is")
+        assert worker_processes(data_dir) == pids, cluster.up.log.read_text()
         assert cluster.stop() == 0
         assert not worker_processes(data_dir)
 
