@@ -81,8 +81,8 @@ def test_a_traceback_shows_no_local_variables(form: str, capsys: pytest.CaptureF
 @FORMS
 def test_lines_of_libraries_go_the_same_way(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     logger(form)
-    logging.getLogger("some.library").warning("sent %s", f"Authorization: Bearer {SECRET}")
-    logging.getLogger("some.library").info("chatter")
+    logging.getLogger("other.package").warning("sent %s", f"Authorization: Bearer {SECRET}")
+    logging.getLogger("other.package").info("chatter")
     told = capsys.readouterr().err
     assert "sent Authorization: Bearer [hidden]" in told
     assert "chatter" not in told
