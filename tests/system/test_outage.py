@@ -187,7 +187,7 @@ def test_a_killed_supervisor_started_again_finds_its_workers_and_loses_nothing(t
         ids = hand_in(ledger, cluster.api_urls, long)
         for job_id in ids:
             await_checkpoint(ledger, job_id)
-        pids = worker_pids(cluster)
+        pids = worker_processes(data_dir)  # not /fleet, whose look may be older than the workers
         with Stream(cluster.api_urls, short_orders(200)) as stream:
             stream.await_acknowledged(100)
             before = steps_made(tmp_path)
