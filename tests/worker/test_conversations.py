@@ -81,6 +81,16 @@ async def test_a_worker_asks_before_its_lanes_run_dry(
     assert orchestrator.in_flight[LEASE] == 1
 
 
+@pytest.mark.parametrize(("iterations", "order"), [(3, [REPORT, LEASE]), (100, [LEASE, REPORT])])
+async def test_after_a_grant_only_the_report_of_a_short_chain_goes_before_the_next_ask(
+    clock: FakeClock, orchestrator: OneOrchestrator, worker: OneWorker, iterations: int, order: list[str]
+) -> None:
+    before = len(orchestrator.received)
+    await orchestrator.submit(iterations)
+    await clock.advance(0.2)
+    assert orchestrator.received[before:] == order
+
+
 async def test_an_ask_says_who_asks_and_lists_all_that_is_held(
     clock: FakeClock, orchestrator: OneOrchestrator, worker: OneWorker
 ) -> None:
@@ -88,12 +98,13 @@ async def test_an_ask_says_who_asks_and_lists_all_that_is_held(
     orchestrator.faults[REPORT].extend([REFUSED] * 100)
     short = await orchestrator.submit(10)
     await clock.advance(1)
-    await orchestrator.submit(10)
+    late = await orchestrator.submit(100)
+    await clock.advance(0.05)
     ask = orchestrator.asks[-1]
     assert (ask.worker_id, ask.incarnation, ask.lanes, ask.kinds) == ("w1", "i1", 2, ["sha512-chain"])
     assert ask.capacity == pytest.approx(2000, rel=0.05)
     assert ask.chain_speed == pytest.approx(1000, rel=0.05)
-    assert {one.job_id for one in ask.holding} == {long, short}
+    assert {one.job_id for one in ask.holding} == {long, short, late}
     assert [one.job_id for one in ask.unreported] == [short]
 
 

@@ -17,8 +17,9 @@ from dynwork.clock import Clock, wait_for_event
 from dynwork.kinds.sha512_chain import KIND
 from dynwork.orchestrator import messages
 from dynwork.orchestrator.core.job import Chain, Job, Submission
+from dynwork.orchestrator.store.commands import Cancel, Receipt, Round
 from dynwork.orchestrator.store.memory import MemoryStore
-from dynwork.orchestrator.store.port import Cancel, Receipt, Round, Rules
+from dynwork.orchestrator.store.port import Rules
 from dynwork.testing.orchestrators import Fault
 
 OWNER = "local"
@@ -38,6 +39,8 @@ class OneOrchestrator(httpx.AsyncBaseTransport):
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self.away = False
         self.drain = False
+        self.received: list[str] = []
+        """The routes of all requests."""
         self.asks: list[wire.LeaseAsk] = []
         self.heartbeats: list[wire.HeartbeatAsk] = []
         self.reports: list[wire.ReportAsk] = []
@@ -79,6 +82,7 @@ class OneOrchestrator(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Serve one request."""
         route = request.url.path
+        self.received.append(route)
         self.in_flight[route] += 1
         self.in_flight_max[route] = max(self.in_flight_max[route], self.in_flight[route])
         try:

@@ -1,8 +1,9 @@
 """The worker asks for work: one long-poll in flight, and only while lanes are about to be short of it.
 
 An ask lists all that is held, so that a grant whose reply was lost is sent again. It waits in the orchestrator's hands
-until there is work; heartbeats and reports go their own way meanwhile. The first ask, and one after a failure, does not
-wait: its answer tells at once that somebody is there.
+until there is work; heartbeats and reports go their own way meanwhile. After a grant the next ask lets the reports of
+short chains go first: somebody waits for those. The first ask, and one after a failure, does not wait in the
+orchestrator's hands: its answer tells at once that somebody is there.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dynwork import logs
-from dynwork.clock import Clock
+from dynwork.clock import Clock, wait_for_event
 from dynwork.errors import RefusedError, UnavailableError
 from dynwork.wire import LeaseAsk, LeaseReply
 from dynwork.worker.contact import Backoff, Contact
@@ -24,6 +25,8 @@ GRACE_S = 5.0
 BACKOFF_S_MAX = 5.0
 EARLY_S = 0.5
 """An empty reply that came sooner than this was not parked: not to be answered with another ask at once, seconds."""
+GIVE_WAY_S = 0.005
+"""How long, after a grant, the next ask lets reports go first, seconds; far less than what a worker prefetches."""
 HELD_MAX = 10_000
 """With so many leases held (reports not answered, mostly) no more are asked for: messages stay within their bounds."""
 
@@ -61,7 +64,10 @@ class Asking:
             await self._contact.pause(self._backoff.next_s())
             return
         self._desk.obey(reply)
-        if reply.grants or self._clock.monotonic() - began >= min(EARLY_S, wait_s):
+        if reply.grants:
+            self._backoff.reset()
+            await wait_for_event(self._clock, self._desk.reports, GIVE_WAY_S)
+        elif self._clock.monotonic() - began >= min(EARLY_S, wait_s):
             self._backoff.reset()
         else:
             await self._contact.pause(self._backoff.next_s())
