@@ -19,8 +19,9 @@ from dynwork.orchestrator.core.job import Chain, Submission
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
 from dynwork.orchestrator.store import reading, sweeping, tables
 from dynwork.orchestrator.store.batch import Batch
+from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Held, Report, Round
 from dynwork.orchestrator.store.migrate import migrate
-from dynwork.orchestrator.store.port import Ask, Cancel, Heartbeat, Held, Report, Round, Rules
+from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.round import carry_out
 
 FACTS = WorkerFacts("w1", "i1", Pace(1e6, 1e6, 2))

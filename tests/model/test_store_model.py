@@ -19,7 +19,8 @@ from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.instance import Drained, Gone, Launched, Reported
 from dynwork.orchestrator.core.job import Job, JobState, Submission
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
-from dynwork.orchestrator.store.port import Ask, Cancel, FeedPage, Heartbeat, Held, Report, Round, Store, Totals
+from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Held, Report, Round
+from dynwork.orchestrator.store.port import FeedPage, Store, Totals
 from dynwork.orchestrator.store.sqlite import SqliteStore
 from dynwork.testing.store_driver import KIND, START, job_id, name_of, state_after
 from dynwork.testing.store_strategies import (

@@ -9,7 +9,7 @@ from dynwork.errors import ClientGoneError, StoreUnavailableError
 from dynwork.orchestrator.core.instance import Launched
 from dynwork.orchestrator.core.machine import Completed, Failed
 from dynwork.orchestrator.core.worker import WorkerFacts
-from dynwork.orchestrator.store.port import Ask, Grant, Held, Report
+from dynwork.orchestrator.store.commands import Ask, Grant, Held, Report
 from dynwork.testing.orchestrator import Bench, ask, job_id, running, submission
 
 

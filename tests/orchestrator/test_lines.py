@@ -8,7 +8,7 @@ import pytest
 from dynwork.errors import UnavailableError
 from dynwork.orchestrator.core.job import Submission
 from dynwork.orchestrator.lines import Answer, Batch, Item, Lines
-from dynwork.orchestrator.store.port import Ask, Cancel
+from dynwork.orchestrator.store.commands import Ask, Cancel
 from dynwork.testing.orchestrator import ask, submission
 
 

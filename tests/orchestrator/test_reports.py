@@ -1,7 +1,7 @@
 """What workers say, over HTTP: one verdict each, the same when repeated."""
 
 from dynwork import wire
-from dynwork.orchestrator.store.port import Round
+from dynwork.orchestrator.store.commands import Round
 from dynwork.testing.orchestrator import OWNER, Bench, job_id, running
 
 DONE = b"\xaa\xbb"

@@ -18,7 +18,8 @@ from dynwork.orchestrator.core.job import Instant
 from dynwork.orchestrator.dispatch import Dispatch, Gone
 from dynwork.orchestrator.leader import Leader
 from dynwork.orchestrator.role import Outside, Scaler, WorkerGone, rules, run
-from dynwork.orchestrator.store.port import Ask, Grant, Receipt, Round, Rules, Store
+from dynwork.orchestrator.store.commands import Ask, Grant, Receipt, Round
+from dynwork.orchestrator.store.port import Rules, Store
 from dynwork.orchestrator.store.sqlite import SqliteStore
 from dynwork.serving import Stop, bind, url_of
 from dynwork.settings import OrchestratorSettings, child_environment

@@ -8,7 +8,7 @@ import pytest
 from dynwork.errors import DynworkError, NotFoundError, StoreUnavailableError, UnavailableError
 from dynwork.orchestrator.core.job import Job
 from dynwork.orchestrator.core.machine import Failed, Verdict
-from dynwork.orchestrator.store.port import Ask, Cancel, Held, Report, Round
+from dynwork.orchestrator.store.commands import Ask, Cancel, Held, Report, Round
 from dynwork.testing.orchestrator import Bench, ask, job_id, running, submission
 
 

@@ -5,7 +5,7 @@ import pytest
 from dynwork import wire
 from dynwork.errors import StoreUnavailableError
 from dynwork.orchestrator.core.machine import Completed
-from dynwork.orchestrator.store.port import Held, Report, Round
+from dynwork.orchestrator.store.commands import Held, Report, Round
 from dynwork.testing.orchestrator import URL, Bench, ask, job_id, submission
 
 

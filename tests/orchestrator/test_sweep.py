@@ -9,7 +9,7 @@ from dynwork.errors import StoreUnavailableError
 from dynwork.orchestrator.core.job import Job
 from dynwork.orchestrator.core.machine import Completed
 from dynwork.orchestrator.core.worker import Pace
-from dynwork.orchestrator.store.port import Heartbeat, Held, Report
+from dynwork.orchestrator.store.commands import Heartbeat, Held, Report
 from dynwork.testing.orchestrator import Bench, ask, job_id, running, submission
 
 LEASE_S = 9.0

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import psutil
 import pytest
@@ -21,6 +19,7 @@ from dynwork.kinds import Kind
 from dynwork.kinds.sha512_chain import KIND, Sha512Chain
 from dynwork.settings import child_environment
 from dynwork.testing import kinds as test_kinds
+from dynwork.testing.kinds import straight
 from dynwork.testing.waiting import wait_until
 from dynwork.worker import slices
 from dynwork.worker.lane_groups import LaneGroup, ProcessLanes, ThreadLanes
@@ -30,26 +29,8 @@ ONE_STEP = [bytes(64)], [1]
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    return {**child_environment(), **test_kinds.install(tmp_path)}
-
-
-@pytest.fixture
-async def deaths() -> list[str]:
-    return []
-
-
-@pytest.fixture
-async def process(environment: dict[str, str], deaths: list[str]) -> AsyncIterator[ProcessLanes]:
-    lanes = ProcessLanes(environment, on_death=lambda: deaths.append("died"), overrun_s_max=0.5)
-    yield lanes
-    await lanes.close()
-
-
-def straight(state: bytes, steps: int) -> bytes:
-    for _ in range(steps):
-        state = hashlib.sha512(state).digest()
-    return state
+def overrun_s_max() -> float:
+    return 0.5
 
 
 async def run(lanes: LaneGroup, batch: Batch, seconds: Sequence[float]) -> list[bytes]:

@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from dynwork.kinds.sha512_chain import KIND
-from dynwork.settings import child_environment
-from dynwork.testing import kinds as test_kinds
+from dynwork.testing.kinds import straight
 from dynwork.worker import frames, lane_groups
 from dynwork.worker.lane_groups import ProcessLanes
 from dynwork.worker.slices import Batch, WorkError
 
 ONE_STEP = [bytes(64)], [1]
-
-
-@pytest.fixture
-async def deaths() -> list[str]:
-    return []
-
-
-@pytest.fixture
-async def process(tmp_path: Path, deaths: list[str]) -> AsyncIterator[ProcessLanes]:
-    environment = {**child_environment(), **test_kinds.install(tmp_path)}
-    lanes = ProcessLanes(environment, on_death=lambda: deaths.append("died"))
-    yield lanes
-    await lanes.close()
-
-
-def straight(state: bytes, steps: int) -> bytes:
-    for _ in range(steps):
-        state = hashlib.sha512(state).digest()
-    return state
 
 
 def install_kind(folder: Path, advance: str) -> str:

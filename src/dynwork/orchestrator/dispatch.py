@@ -23,7 +23,8 @@ from dynwork.orchestrator.core.worker import Worker, WorkerState
 from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.parking import Parking, Place
 from dynwork.orchestrator.rounds import Rounds
-from dynwork.orchestrator.store.port import Ask, Grant, Receipt, Round, Store
+from dynwork.orchestrator.store.commands import Ask, Grant, Receipt, Round
+from dynwork.orchestrator.store.port import Store
 
 log = logs.get("dynwork.orchestrator.dispatch")
 

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from dynwork.errors import DynworkError, UnavailableError
 from dynwork.orchestrator.core.job import Job, Submission
 from dynwork.orchestrator.core.machine import Verdict
-from dynwork.orchestrator.store.port import Ask, Cancel, Grant, Heartbeat, Pulse, Report
+from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Pulse, Report
 
 Item: TypeAlias = Report | Heartbeat | Cancel | Submission | Ask
 Answer: TypeAlias = Verdict | Pulse | Job | Grant | DynworkError

@@ -9,7 +9,7 @@ from dynwork.errors import DynworkError, InvalidInputError
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Chain, Job, Submission
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
-from dynwork.orchestrator.store.port import Ask, Heartbeat, Held, Report
+from dynwork.orchestrator.store.commands import Ask, Heartbeat, Held, Report
 
 
 def ask_of(message: wire.LeaseAsk) -> Ask:

@@ -18,7 +18,7 @@ from dynwork.orchestrator.core.leasing import LeasePolicy
 from dynwork.orchestrator.core.machine import Failed, Verdict
 from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.rounds import Rounds
-from dynwork.orchestrator.store.port import Report
+from dynwork.orchestrator.store.commands import Report
 
 log = logs.get("dynwork.orchestrator.reports")
 

@@ -22,17 +22,8 @@ from dynwork.orchestrator.core.job import Job, Submission
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.lines import IN_ORDER, Answer, Batch, Item, Lines
 from dynwork.orchestrator.metrics import Metrics
-from dynwork.orchestrator.store.port import (
-    Ask,
-    Cancel,
-    Grant,
-    Heartbeat,
-    Pulse,
-    Receipt,
-    Report,
-    Round,
-    Store,
-)
+from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Pulse, Receipt, Report, Round
+from dynwork.orchestrator.store.port import Store
 
 log = logs.get("dynwork.orchestrator.rounds")
 

@@ -12,7 +12,8 @@ from dynwork.orchestrator import bodies, messages, views
 from dynwork.orchestrator.core.job import Submission
 from dynwork.orchestrator.rounds import Rounds
 from dynwork.orchestrator.sampler import Sampler
-from dynwork.orchestrator.store.port import Cancel, Store
+from dynwork.orchestrator.store.commands import Cancel
+from dynwork.orchestrator.store.port import Store
 
 log = logs.get("dynwork.orchestrator.api")
 

@@ -12,8 +12,8 @@ from dynwork.orchestrator.core.machine import Completed
 from dynwork.orchestrator.core.scaling import ScalingPolicy
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
 from dynwork.orchestrator.fleet.autoscaler import Autoscaler, FleetRules
+from dynwork.orchestrator.store.commands import Ask, Held, Report, Round
 from dynwork.orchestrator.store.memory import MemoryStore
-from dynwork.orchestrator.store.port import Ask, Held, Report, Round
 from dynwork.testing.clock import FakeClock
 from dynwork.testing.provider import ScriptedProvider
 

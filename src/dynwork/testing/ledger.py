@@ -11,7 +11,6 @@ terminal entry, with the right hash.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +19,7 @@ from typing import Self
 
 from dynwork.ids import new_id
 from dynwork.testing.feed import Apis, Feed
+from dynwork.testing.kinds import straight
 from dynwork.testing.waiting import wait_until
 from dynwork.wire import JobView, ResultView
 
@@ -28,10 +28,7 @@ ANSWER_S = 30.0
 
 def chain(buffer: bytes, iterations: int) -> str:
     """Return what ``sha512-chain`` must answer, as hex."""
-    state = buffer
-    for _ in range(iterations):
-        state = hashlib.sha512(state).digest()
-    return state.hex()
+    return straight(buffer, iterations).hex()
 
 
 @dataclass(slots=True)

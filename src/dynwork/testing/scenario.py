@@ -27,7 +27,8 @@ from typing import Any
 from dynwork.errors import DynworkError
 from dynwork.orchestrator.core.instance import Drained, Event, Gone, Launched
 from dynwork.orchestrator.core.job import Job
-from dynwork.orchestrator.store.port import Grant, Pulse, Store
+from dynwork.orchestrator.store.commands import Grant, Pulse
+from dynwork.orchestrator.store.port import Store
 from dynwork.testing.store_driver import OWNER, STEPS, StoreDriver, lease_names, name_of, submission
 
 FLEET_MAX = 100

@@ -16,19 +16,8 @@ from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Chain, Instant, Job, JobState, Submission
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
-from dynwork.orchestrator.store.port import (
-    Ask,
-    Cancel,
-    Grant,
-    Heartbeat,
-    Held,
-    Pulse,
-    Receipt,
-    Report,
-    Round,
-    Store,
-    Swept,
-)
+from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Held, Pulse, Receipt, Report, Round
+from dynwork.orchestrator.store.port import Store, Swept
 
 OWNER = "ann"
 STEPS = 100

@@ -17,7 +17,7 @@ from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.claims import Queue, claim_order
-from dynwork.orchestrator.store.port import Ask, Grant, Heartbeat, Held, Pulse, Report
+from dynwork.orchestrator.store.commands import Ask, Grant, Heartbeat, Held, Pulse, Report
 
 _END_OF: dict[type[machine.Report], LeaseEnd] = {
     machine.Completed: LeaseEnd.COMPLETED,

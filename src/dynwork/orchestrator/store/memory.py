@@ -20,9 +20,10 @@ from dynwork.orchestrator.core import instance
 from dynwork.orchestrator.core.instance import Drained, Instance, InstanceState
 from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.core.worker import Worker, WorkerState
+from dynwork.orchestrator.store.commands import Receipt, Round
 from dynwork.orchestrator.store.memory_books import Books, Leadership
 from dynwork.orchestrator.store.memory_round import Transaction
-from dynwork.orchestrator.store.port import FeedPage, Receipt, Round, Rules, Swept, Totals
+from dynwork.orchestrator.store.port import FeedPage, Rules, Swept, Totals
 
 
 class MemoryStore:

@@ -16,8 +16,9 @@ from dynwork.orchestrator.core.job import Instant, Job, JobState, LeaseEnd, Leas
 from dynwork.orchestrator.core.leasing import Hand
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState
+from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Held, Pulse, Report
 from dynwork.orchestrator.store.memory_books import Books, claim_order
-from dynwork.orchestrator.store.port import Ask, Cancel, Grant, Heartbeat, Held, Pulse, Report, Rules, Swept
+from dynwork.orchestrator.store.port import Rules, Swept
 
 LEASE_ENDS: dict[type[machine.Report], LeaseEnd] = {
     machine.Completed: LeaseEnd.COMPLETED,

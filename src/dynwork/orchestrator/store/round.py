@@ -10,7 +10,8 @@ from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.store import leases, submissions
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.claims import Queue
-from dynwork.orchestrator.store.port import Cancel, Receipt, Round, Rules
+from dynwork.orchestrator.store.commands import Cancel, Receipt, Round
+from dynwork.orchestrator.store.port import Rules
 
 
 def carry_out(conn: Connection, round_: Round, rules: Rules, now: Instant, shard: str) -> Receipt:

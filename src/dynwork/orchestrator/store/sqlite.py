@@ -32,8 +32,9 @@ from dynwork.orchestrator.core.job import Instant, Job
 from dynwork.orchestrator.core.worker import Worker
 from dynwork.orchestrator.store import claims, fleet, reading, sweeping, tables
 from dynwork.orchestrator.store.batch import Batch
+from dynwork.orchestrator.store.commands import Receipt, Round
 from dynwork.orchestrator.store.migrate import migrate
-from dynwork.orchestrator.store.port import FeedPage, Receipt, Round, Rules, Swept, Totals
+from dynwork.orchestrator.store.port import FeedPage, Rules, Swept, Totals
 from dynwork.orchestrator.store.round import carry_out
 
 READERS = 2

@@ -9,7 +9,8 @@ import pytest
 
 from dynwork.errors import CursorExpiredError
 from dynwork.orchestrator.core.job import JobState
-from dynwork.orchestrator.store.port import FeedPage, Round, Totals
+from dynwork.orchestrator.store.commands import Round
+from dynwork.orchestrator.store.port import FeedPage, Totals
 from dynwork.testing.store_contract.backend import Backend, StoreContract
 from dynwork.testing.store_driver import StoreDriver, job_id, name_of, submission
 

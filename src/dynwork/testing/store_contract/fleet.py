@@ -10,7 +10,7 @@ import pytest
 from dynwork.errors import StaleLeaderError
 from dynwork.orchestrator.core.instance import Drained, Gone, Instance, InstanceState, Launched, Reported
 from dynwork.orchestrator.core.worker import WorkerState
-from dynwork.orchestrator.store.port import Grant, Round
+from dynwork.orchestrator.store.commands import Grant, Round
 from dynwork.testing.store_contract.backend import Backend, StoreContract
 from dynwork.testing.store_driver import START, StoreDriver, ask, completed
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.core.worker import Pace, WorkerState
-from dynwork.orchestrator.store.port import Round, Swept
+from dynwork.orchestrator.store.commands import Round
+from dynwork.orchestrator.store.port import Swept
 from dynwork.testing.store_contract.backend import RULES, StoreContract
 from dynwork.testing.store_driver import START, StoreDriver, ask, completed, lease_name, lease_names, submission
 

@@ -9,7 +9,7 @@ import pytest
 
 from dynwork.orchestrator.core.job import Chain, JobState
 from dynwork.orchestrator.core.machine import Verdict
-from dynwork.orchestrator.store.port import Report, Round
+from dynwork.orchestrator.store.commands import Report, Round
 from dynwork.testing.store_contract.backend import RULES, StoreContract
 from dynwork.testing.store_driver import START, StoreDriver, completed, failed, job_id, released
 

@@ -10,7 +10,8 @@ import pytest
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.core.machine import Verdict
-from dynwork.orchestrator.store.port import Cancel, FeedPage, Round, Totals
+from dynwork.orchestrator.store.commands import Cancel, Round
+from dynwork.orchestrator.store.port import FeedPage, Totals
 from dynwork.testing.store_contract.backend import RULES, Backend, StoreContract
 from dynwork.testing.store_driver import (
     StoreDriver,

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from dynwork.errors import DynworkError, JobFinishedError, KeyReusedError, NotFoundError, QueueFullError
 from dynwork.orchestrator.core.job import Chain, Job, JobState, Lease
-from dynwork.orchestrator.store.port import Cancel, Round
+from dynwork.orchestrator.store.commands import Cancel, Round
 from dynwork.testing.store_contract.backend import RULES, Backend, StoreContract
 from dynwork.testing.store_driver import START, StoreDriver, failed, job_id, submission
 

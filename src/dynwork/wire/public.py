@@ -1,0 +1,135 @@
+"""The public HTTP API: what the owner of a job sends and sees. A change here is a change of the product."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dynwork.wire.base import Wire
+
+JobStateName = Literal["queued", "leased", "succeeded", "dead", "cancelled"]
+
+
+class JobFault(Wire):
+    """Why a job failed."""
+
+    code: str
+    detail: str
+
+
+class JobView(Wire):
+    """A job, as its owner sees it. Times are ISO 8601 UTC."""
+
+    job_id: str
+    state: JobStateName
+    kind: str
+    iterations: int
+    done: int
+    percent: float
+    priority: int
+    attempts: int
+    worker_id: str | None
+    created_at: str
+    started_at: str | None
+    completed_at: str | None
+    eta_s: float | None
+    hash: str | None
+    error: JobFault | None
+    requeued_from: str | None
+
+
+class Accepted(Wire):
+    """The answer to ``PUT /enqueue``: the job is durable."""
+
+    job_id: str
+
+
+class CompletedView(Wire):
+    """One entry of ``POST /pullCompleted``."""
+
+    job_id: str
+    hash: str
+    iterations: int
+    completed_at: str
+
+
+class ResultView(Wire):
+    """One entry of the results feed: a job that ended, in whatever way."""
+
+    job_id: str
+    state: JobStateName
+    hash: str | None
+    iterations: int
+    completed_at: str
+    error: JobFault | None
+
+
+class ResultsPage(Wire):
+    """One page of the results feed. ``next`` is the cursor to go on from."""
+
+    results: list[ResultView]
+    next: str
+
+
+class Stats(Wire):
+    """The queue in numbers. ``backlog_s`` is the work ahead for the whole present fleet, seconds."""
+
+    queued: int
+    leased: int
+    succeeded: int
+    dead: int
+    cancelled: int
+    backlog_steps: float
+    backlog_s: float | None
+    submitted_per_s: float
+    completed_per_s: float
+    oldest_wait_s: float
+
+
+class WorkerView(Wire):
+    """One worker. Rates are steps per second."""
+
+    worker_id: str
+    instance_id: str | None
+    pid: int | None
+    host: str | None
+    state: Literal["ready", "draining", "lost"]
+    capacity: float
+    chain_speed: float
+    leases: int
+    lanes: int
+    path: str | None
+    started_at: str | None
+    last_seen_at: str
+
+
+class InstanceView(Wire):
+    """One machine, or the local process that stands for one."""
+
+    instance_id: str
+    provider_id: str | None
+    state: str
+    intended_at: str
+    launched_at: str | None
+    reason: str | None
+
+
+class Fleet(Wire):
+    """The fleet. ``decision`` is the scaler's latest, in words and with its numbers."""
+
+    min: int
+    max: int
+    workers: list[WorkerView]
+    instances: list[InstanceView]
+    leader: str | None
+    decision: str | None
+
+
+class Problem(Wire):
+    """``application/problem+json`` (RFC 9457), with a stable ``code``."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[dict[str, str]] | None = None
