@@ -179,7 +179,7 @@ class WorkerSettings(CommonSettings):
     worker_token: SecretStr | None = Field(None, description="What this role shows to orchestrators.")
     worker_calibration_s: Seconds = Field(0.3, description="How long the speed is measured at the start, seconds.")
     worker_stop_s: Seconds = Field(4.0, description="Longest that handing back work may take at the end, seconds.")
-    worker_slice_s: Seconds = Field(0.05, description="How long lanes run between two looks at new orders, seconds.")
+    worker_slice_s: Seconds = Field(0.025, description="How long lanes run between two looks at new orders, seconds.")
     orchestrator_urls: Annotated[tuple[str, ...], NoDecode] = Field(
         ("http://127.0.0.1:8100",),
         min_length=1,

@@ -21,7 +21,7 @@ from dynwork.settings import child_environment
 from dynwork.testing import kinds as test_kinds
 from dynwork.testing.kinds import straight
 from dynwork.testing.waiting import wait_until
-from dynwork.worker import slices
+from dynwork.worker import niceness, slices
 from dynwork.worker.lane_groups import LaneGroup, ProcessLanes, ThreadLanes
 from dynwork.worker.slices import Batch, WorkError
 
@@ -194,6 +194,31 @@ def test_lanes_in_a_thread_are_exact_and_leave_the_event_loop_alone(thread: Thre
 
     assert asyncio.run(advance()).states == [straight(bytes(64), 5000)]
     assert threading.get_ident() not in kind.threads
+
+
+class Nice(Sha512Chain):
+    """Its chains' next state says how nice the thread is that advanced them."""
+
+    def advance(
+        self, states: Sequence[bytes], remaining: Sequence[int], max_steps: int, max_seconds: float
+    ) -> tuple[list[bytes], list[int]]:
+        return [bytes([os.getpriority(os.PRIO_PROCESS, 0)])], [1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
+def test_lanes_give_way_to_everything_else(thread: ThreadLanes) -> None:
+    async def advance() -> slices.Slice:
+        return await thread.advance(Nice(), Batch("nice", *ONE_STEP), 10.0)
+
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert asyncio.run(advance()).states == [bytes([own + niceness.NICE])]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere lanes have the priority of their worker")
+async def test_lane_processes_give_way_likewise(process: ProcessLanes) -> None:
+    await run(process, Batch(KIND.name, *ONE_STEP), [0.05])
+    assert psutil.Process(process.pid).nice() == psutil.Process().nice() + niceness.NICE
 
 
 async def test_an_error_in_a_thread_is_an_error_of_the_work() -> None:

@@ -14,6 +14,7 @@ from dynwork.orchestrator.core.retry import RetryPolicy
 from dynwork.orchestrator.store.port import Rules
 from dynwork.testing.clock import FakeClock
 from dynwork.testing.kinds import expected
+from dynwork.testing.lanes import Wide
 from dynwork.testing.one_worker import OneWorker, one_worker
 from dynwork.testing.worker_side import OneOrchestrator
 
@@ -33,20 +34,6 @@ class Poisoned(Sha512Chain):
         if starter.finish()[0] in states:
             raise ValueError("poison")
         return super().advance(states, remaining, max_steps, max_seconds)
-
-
-class Wide(Sha512Chain):
-    name = "wide"
-    lanes = 4
-
-    def advance(
-        self, states: Sequence[bytes], remaining: Sequence[int], max_steps: int, max_seconds: float
-    ) -> tuple[list[bytes], list[int]]:
-        after, made = list(states), [0] * len(states)
-        for index, left in enumerate(remaining):
-            share = min(left, max(max_steps // len(states), 1))
-            after[index], made[index] = super().advance([states[index]], [share], share, max_seconds)[0][0], share
-        return after, made
 
 
 KINDS = {kind.name: kind for kind in (KIND, Poisoned(), Wide())}

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dynwork.worker.holding import Held
-from dynwork.worker.waiting import BATCH_CHAINS_MAX, PREFETCH_S, Waiting, fill, free_in_s, hungry
+from dynwork.worker.waiting import BATCH_CHAINS_MAX, PREFETCH_S, Room, Waiting, fill, hungry
+
+LANE_STEPS_PER_S = 100
 
 
 def chain(order: int, *, remaining: int = 10, priority: int = 5, kind: str = "k", alone: bool = False) -> Held:
     return Held(f"j{order}", 1, kind, b"s", 0, remaining, priority, order, 0, alone=alone)
 
 
+def steps(held: Held) -> float:
+    return float(held.remaining)
+
+
 def waiting_of(*chains: Held) -> Waiting:
-    waiting = Waiting()
+    waiting = Waiting(steps)
     for held in chains:
         waiting.push(held)
     return waiting
 
 
-def orders(chains: list[Held]) -> list[int]:
+def room(width: int = 1, *, seconds: float = 0.5, chains: int = 10**6, spares: int = 0) -> Room:
+    """Room in a group whose lanes make 100 steps per second each."""
+
+    def share(held: Held) -> float:
+        return min(held.remaining / LANE_STEPS_PER_S, seconds) / width
+
+    return Room(seconds, share, chains, spares)
+
+
+def orders(chains: Iterable[Held]) -> list[int]:
     return [held.order for held in chains]
 
 
@@ -34,13 +52,23 @@ def test_higher_priority_goes_first_then_the_order_of_grants(priorities: list[in
     assert waiting.first() is None
 
 
-def test_the_steps_waiting_are_known_by_kind() -> None:
-    waiting = waiting_of(chain(1, remaining=3), chain(2, remaining=4), chain(3, kind="other", remaining=5))
-    assert waiting.steps == {"k": 7, "other": 5}
+def test_the_work_that_waits_is_known() -> None:
+    waiting = waiting_of(chain(1, remaining=3), chain(2, remaining=4))
+    assert waiting.work_s == 7
     waiting.pop()
-    assert waiting.steps == {"k": 4, "other": 5}
-    assert len(waiting.take_all()) == 2
-    assert waiting.steps == {}
+    assert waiting.work_s == 4
+    assert len(waiting.take_all()) == 1
+    assert waiting.work_s == 0
+
+
+def test_a_chain_leaves_with_the_share_it_came_with_though_speeds_have_changed_since() -> None:
+    share = [0.1]
+    waiting = Waiting(lambda _: share[0])
+    for order in range(3):
+        waiting.push(chain(order))
+    share[0] = 5.0
+    waiting.pop()
+    assert waiting.work_s == pytest.approx(0.2)
 
 
 def test_those_that_are_gone_are_taken_out_with_their_work() -> None:
@@ -49,83 +77,113 @@ def test_those_that_are_gone_are_taken_out_with_their_work() -> None:
     gone.gone = True
     waiting.discard_gone()
     assert waiting.first() is kept
-    assert waiting.steps == {"k": 4}
+    assert waiting.work_s == 4
 
 
+# -- what joins a batch
 def test_short_chains_join_until_the_batch_is_a_slice_of_work() -> None:
     waiting = waiting_of(*(chain(order, remaining=10) for order in range(2, 20)))
     batch = [chain(1, remaining=10)]
-    fill(batch, waiting, width=1, steps=50, chains=100)
+    fill(batch, waiting, room())
     assert orders(batch) == [1, 2, 3, 4, 5]
 
 
 def test_a_long_chain_in_progress_is_joined_by_none() -> None:
     batch = [chain(1, remaining=1000)]
-    fill(batch, waiting_of(chain(2, priority=9)), width=1, steps=50, chains=100)
+    fill(batch, waiting_of(chain(2, priority=9)), room(spares=4))
     assert orders(batch) == [1]
 
 
 def test_every_lane_of_a_wide_kind_is_filled_however_long_its_chains_are() -> None:
     batch = [chain(1, remaining=1000)]
-    fill(batch, waiting_of(*(chain(order, remaining=1000) for order in range(2, 9))), width=4, steps=50, chains=1)
+    fill(batch, waiting_of(*(chain(order, remaining=1000) for order in range(2, 9))), room(4))
     assert orders(batch) == [1, 2, 3, 4]
+
+
+@given(st.data(), st.integers(1, 8))
+def test_no_lane_stands_empty_for_half_a_slice_while_chains_wait(data: st.DataObject, width: int) -> None:
+    """However long the chains are that are in progress and that wait, and with spares hardly ever at all."""
+    lengths = st.lists(st.integers(1, 200), max_size=60)
+    batch = [chain(order, remaining=left) for order, left in enumerate(data.draw(lengths)[:width])]
+    waiting = waiting_of(*(chain(100 + order, remaining=left) for order, left in enumerate(data.draw(lengths))))
+    fill(batch, waiting, room(width, spares=width))
+    ends = [0.0] * width
+    for held in batch:  # as the kernel does: whoever is next in the list takes the lane that is free first
+        heapq.heapreplace(ends, ends[0] + held.remaining)
+    assert len(waiting) == 0 or ends[0] >= 0.5 * LANE_STEPS_PER_S / 2
 
 
 def test_a_batch_leaves_to_others_what_is_theirs() -> None:
     batch = [chain(1)]
-    fill(batch, waiting_of(*(chain(order) for order in range(2, 9))), width=1, steps=1e9, chains=3)
+    fill(batch, waiting_of(*(chain(order) for order in range(2, 9))), room(seconds=1e9, chains=3))
     assert orders(batch) == [1, 2, 3]
 
 
 def test_a_batch_is_bounded() -> None:
     batch = [chain(0, remaining=1)]
     waiting = waiting_of(*(chain(order, remaining=1) for order in range(1, BATCH_CHAINS_MAX + 10)))
-    fill(batch, waiting, width=1, steps=1e9, chains=10**6)
+    fill(batch, waiting, room(seconds=1e9))
     assert len(batch) == BATCH_CHAINS_MAX
+
+
+def test_spares_join_those_that_join_as_guesses_may_be_wrong() -> None:
+    waiting = waiting_of(*(chain(order, remaining=10) for order in range(2, 20)))
+    batch = [chain(1, remaining=40)]
+    fill(batch, waiting, room(spares=2))
+    assert orders(batch) == [1, 2, 3, 4]
+
+
+def test_those_that_join_go_by_priority_then_the_longest_first() -> None:
+    waiting = waiting_of(
+        chain(2, remaining=5),
+        chain(3, remaining=20),
+        chain(4, remaining=7, priority=9),
+        chain(5, remaining=9, priority=9),
+        chain(6, remaining=30, priority=0),
+    )
+    batch = [chain(1, remaining=1, priority=0)]
+    fill(batch, waiting, room(8))
+    assert orders(batch) == [1, 5, 4, 3, 2, 6]
+
+
+def test_nobody_is_overtaken_twice() -> None:
+    short = chain(1, remaining=1)
+    short.passed_over = True
+    batch: list[Held] = []
+    fill(batch, waiting_of(short, chain(2, remaining=50), chain(3, remaining=20, priority=6)), room(4))
+    assert orders(batch) == [3, 1, 2]
 
 
 def test_another_kind_whose_turn_it_is_ends_the_batch() -> None:
     batch = [chain(1)]
-    fill(batch, waiting_of(chain(2), chain(3, kind="other"), chain(4)), width=1, steps=1e9, chains=100)
+    fill(batch, waiting_of(chain(2), chain(3, kind="other"), chain(4)), room(4))
+    assert orders(batch) == [1, 2]
+
+
+def test_the_first_to_come_sets_the_kind_of_an_empty_batch() -> None:
+    batch: list[Held] = []
+    fill(batch, waiting_of(chain(1, kind="other"), chain(2, kind="other"), chain(3)), room(4))
     assert orders(batch) == [1, 2]
 
 
 def test_a_chain_that_runs_alone_joins_none_and_is_joined_by_none() -> None:
     batch = [chain(1)]
-    fill(batch, waiting_of(chain(2, alone=True), chain(3)), width=4, steps=1e9, chains=100)
+    fill(batch, waiting_of(chain(2, alone=True), chain(3)), room(4))
     assert orders(batch) == [1]
-    batch = [chain(1, alone=True)]
-    fill(batch, waiting_of(chain(3)), width=4, steps=1e9, chains=100)
-    assert orders(batch) == [1]
+    for batch in ([chain(1, alone=True)], []):
+        fill(batch, waiting_of(chain(1, alone=True), chain(3)), room(4))
+        assert orders(batch) == [1]
 
 
+# -- when more is asked for
 @pytest.mark.parametrize(
-    ("remaining", "width", "expected"),
+    ("work_s", "expected"),
     [
-        ([], 1, 0.0),
-        ([100], 1, 1.0),
-        ([100, 50], 1, 1.5),
-        ([100], 4, 0.0),  # three of four lanes are free
-        ([100, 40, 100, 100], 4, 1.6),  # each of four runs at a quarter of the speed; the shortest ends first
+        (0.0, True),
+        (PREFETCH_S * 1.9, True),  # of two groups one will soon have a lane free
+        (PREFETCH_S * 2, False),
+        (sum([PREFETCH_S / 7] * 14), False),  # sums of shares need not be exact
     ],
 )
-def test_a_lane_is_free_when_its_chains_are_through(remaining: list[int], width: int, expected: float) -> None:
-    assert free_in_s(remaining, width, 100.0) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("free_in", "waiting", "waiting_s", "expected"),
-    [
-        ([0.0, 9.0], 0, 0.0, True),  # a lane is free
-        ([9.0, 9.0], 0, 0.0, False),  # all are busy for long
-        ([9.0, PREFETCH_S / 2], 0, 0.0, True),  # one ends soon, and nothing waits
-        ([9.0, PREFETCH_S / 2], 1, 9.0, False),  # one ends soon, and one chain waits
-        ([0.1, 0.1], 1, 9.0, True),  # two end soon, and one long chain waits
-        ([0.1, 0.1], 500, 0.3, True),  # many short ones wait, but not half a second of them for each
-        ([0.1, 0.1], 500, 0.9, False),
-    ],
-)
-def test_more_is_asked_for_when_a_lane_would_soon_stand_empty(
-    free_in: list[float], waiting: int, waiting_s: float, expected: bool
-) -> None:
-    assert hungry(free_in, waiting, waiting_s) is expected
+def test_more_is_asked_for_when_a_lane_would_soon_stand_empty(work_s: float, expected: bool) -> None:
+    assert hungry(work_s, 2) is expected

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from dynwork.clock import Clock
 from dynwork.kinds import Kind
+from dynwork.kinds.sha512_chain import Sha512Chain
 from dynwork.worker.slices import Batch, Slice, WorkError
 
 
@@ -35,3 +37,22 @@ class SimulatedLanes:
     async def close(self) -> None:
         """See :meth:`LaneGroup.close`."""
         self.closed = True
+
+
+class Wide(Sha512Chain):
+    """The hash chain in four lanes: as many chains advance together, and share the steps."""
+
+    name = "wide"
+    lanes = 4
+
+    def advance(
+        self, states: Sequence[bytes], remaining: Sequence[int], max_steps: int, max_seconds: float
+    ) -> tuple[list[bytes], list[int]]:
+        """See :meth:`dynwork.kinds.Kind.advance`."""
+        after, made = list(states), [0] * len(states)
+        running = min(len(states), self.lanes)
+        for index, left in enumerate(remaining[: self.lanes]):
+            share = min(left, max(max_steps // running, 1))
+            after[index] = super().advance([states[index]], [share], share, max_seconds)[0][0]
+            made[index] = share
+        return after, made

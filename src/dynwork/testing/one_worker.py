@@ -41,6 +41,7 @@ class OneWorker:
     contact: Contact
     registry: CollectorRegistry
     lanes: list[SimulatedLanes]
+    slots: list[Slot]
     stop: asyncio.Event
     running: asyncio.Task[None]
 
@@ -61,10 +62,12 @@ async def one_worker(
     kinds = kinds or {KIND.name: KIND}
     registry = CollectorRegistry()
     identity = Identity(worker_id, incarnation, clock.now(), SLOTS, "python", tuple(kinds))
-    desk, pace = Desk(identity, kinds, Metrics(registry)), Pace(SLOTS)
+    pace = Pace(SLOTS, {name: kind.lanes for name, kind in kinds.items()})
+    desk = Desk(identity, kinds, pace, Metrics(registry), clock)
     pace.calibrate([STEPS_PER_S] * SLOTS, [STEPS_PER_S] * SLOTS)
     groups = [SimulatedLanes(clock, STEPS_PER_S) for _ in range(SLOTS)]
-    lanes = Lanes(desk, pace, [Slot(index, group, group) for index, group in enumerate(groups)], SLICE_S)
+    slots = [Slot(group, group) for group in groups]
+    lanes = Lanes(desk, slots, SLICE_S)
     stop = asyncio.Event()
     async with httpx.AsyncClient(transport=orchestrator) as http, asyncio.TaskGroup() as tasks:
         orchestrators = Orchestrators(["http://o1"], http, None, clock, _halves)
@@ -72,12 +75,12 @@ async def one_worker(
         parts = loop.Parts(
             desk,
             lanes,
-            Asking(desk, pace, contact, clock, _halves),
-            Heartbeat(desk, pace, contact, clock, _halves),
-            Reporting(desk, contact, _halves),
+            Asking(desk, contact, clock, _halves),
+            Heartbeat(desk, contact, clock, _halves),
+            Reporting(desk, contact, clock, _halves),
         )
         running = tasks.create_task(loop.run(parts, stop, clock, STOP_S))
-        yield OneWorker(desk, contact, registry, groups, stop, running)
+        yield OneWorker(desk, contact, registry, groups, slots, stop, running)
         running.cancel()
 
 

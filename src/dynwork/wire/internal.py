@@ -120,12 +120,30 @@ class WorkerMessage(Wire):
     incarnation: Id
 
 
-class LeaseAsk(WorkerMessage):
-    """``POST /internal/lease``: long-poll for work. ``wait_s``: how long to park it when there is none."""
+LaneCount = Annotated[int, Field(ge=1, le=65536)]
+
+
+class KindPace(Wire):
+    """How fast a worker is at one kind, as it measured; a kind that it never ran has the rates 0. Steps per second."""
 
     capacity: Rate
     chain_speed: Rate
-    lanes: Annotated[int, Field(ge=1, le=65536)]
+    lanes: LaneCount
+
+
+Paces = Annotated[dict[Id, KindPace], Field(max_length=100)]
+
+
+class LeaseAsk(WorkerMessage):
+    """``POST /internal/lease``: long-poll for work. ``wait_s``: how long to park it when there is none.
+
+    ``paces`` by kind; ``capacity``, ``chain_speed`` and ``lanes`` are those of the default kind.
+    """
+
+    capacity: Rate
+    chain_speed: Rate
+    lanes: LaneCount
+    paces: Paces = Field(default_factory=dict)
     holding: Holding = Field(default_factory=list)
     unreported: Holding = Field(default_factory=list)
     wait_s: WaitSeconds = 0
@@ -161,6 +179,7 @@ class HeartbeatAsk(WorkerMessage):
 
     capacity: Rate
     chain_speed: Rate
+    paces: Paces = Field(default_factory=dict)
     holding: Holding = Field(default_factory=list)
     checkpoints: Annotated[list[Checkpoint], Field(max_length=HELD_MAX)] = Field(default_factory=list)
 

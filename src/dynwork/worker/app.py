@@ -10,18 +10,15 @@ from prometheus_client import CollectorRegistry
 from dynwork import health, problems
 from dynwork.worker.contact import Contact
 from dynwork.worker.desk import Desk
-from dynwork.worker.pace import Pace
 
 
-def build(
-    desk: Desk, pace: Pace, contact: Contact, registry: CollectorRegistry, guard: Callable[[Request], None]
-) -> FastAPI:
+def build(desk: Desk, contact: Contact, registry: CollectorRegistry, guard: Callable[[Request], None]) -> FastAPI:
     """Return the app. ``guard`` raises ``UnauthorizedError`` where ``/metrics`` needs the token."""
     app = FastAPI(title="dynwork worker", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     problems.install(app)
 
     async def ready() -> str | None:
-        if not pace.calibrated:
+        if not desk.pace.calibrated:
             return "the speed of this worker is being measured"
         if desk.handing_back:
             return "this worker hands its work back and takes no more"

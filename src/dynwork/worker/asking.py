@@ -16,7 +16,6 @@ from dynwork.errors import RefusedError, UnavailableError
 from dynwork.wire import LeaseAsk, LeaseReply
 from dynwork.worker.contact import Backoff, Contact
 from dynwork.worker.desk import Desk
-from dynwork.worker.pace import Pace
 
 WAIT_S = 20.0
 """How long an ask may be parked, seconds."""
@@ -36,9 +35,8 @@ log = logs.get("dynwork.worker")
 class Asking:
     """The conversation ``POST /internal/lease``."""
 
-    def __init__(self, desk: Desk, pace: Pace, contact: Contact, clock: Clock, uniform: Callable[[], float]) -> None:
+    def __init__(self, desk: Desk, contact: Contact, clock: Clock, uniform: Callable[[], float]) -> None:
         self._desk = desk
-        self._pace = pace
         self._contact = contact
         self._clock = clock
         self._backoff = Backoff(uniform, BACKOFF_S_MAX)
@@ -73,13 +71,14 @@ class Asking:
             await self._contact.pause(self._backoff.next_s())
 
     def _message(self, wait_s: float) -> LeaseAsk:
-        me, holding = self._desk.identity, self._desk.holding
+        me, holding, pace = self._desk.identity, self._desk.holding, self._desk.pace
         return LeaseAsk(
             worker_id=me.worker_id,
             incarnation=me.incarnation,
-            capacity=self._pace.capacity,
-            chain_speed=self._pace.chain_speed,
+            capacity=pace.capacity,
+            chain_speed=pace.chain_speed,
             lanes=me.lanes,
+            paces=pace.told(),
             holding=[held.ref for held in holding],
             unreported=[held.ref for held in holding.unreported],
             wait_s=wait_s,

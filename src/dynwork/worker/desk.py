@@ -8,15 +8,18 @@ is atomic. An event is a hint to look again; who looks clears it first, without 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dynwork import logs
+from dynwork.clock import Clock
 from dynwork.kinds import Kind
 from dynwork.wire import HeartbeatReply, HeldRef, Judged, LeasedJob, LeaseReply
 from dynwork.worker.holding import Ending, Held, Holding, Verb
 from dynwork.worker.metrics import Metrics
-from dynwork.worker.waiting import Waiting
+from dynwork.worker.pace import Pace
+from dynwork.worker.waiting import PREFETCH_S, Waiting
 
 HEARTBEAT_S = 3.0
 LEASE_S = 9.0
@@ -41,18 +44,23 @@ class Identity:
 class Desk:
     """Everything that the tasks of one worker share."""
 
-    def __init__(self, identity: Identity, kinds: Mapping[str, Kind], metrics: Metrics) -> None:
+    def __init__(
+        self, identity: Identity, kinds: Mapping[str, Kind], pace: Pace, metrics: Metrics, clock: Clock
+    ) -> None:
         self.identity = identity
         self.kinds = kinds
+        self.pace = pace
         self.metrics = metrics
+        self.clock = clock
         self.holding = Holding()
-        self.waiting = Waiting()
+        self.waiting = Waiting(lambda held: pace.share_s(held.kind, held.remaining, PREFETCH_S))
         self.heartbeat_s = HEARTBEAT_S
         self.lease_s = LEASE_S
         self.draining = False
         """An orchestrator said: hand everything back, ask no more."""
         self.stopping = False
         """This process is about to end: likewise."""
+        self._ordered_at = 0.0
         self.work = asyncio.Event()
         """Chains may wait for a lane."""
         self.room = asyncio.Event()
@@ -79,6 +87,7 @@ class Desk:
         self.lease_s = min(max(reply.lease_s, self.heartbeat_s), 3600.0)
         if reply.drain != self.draining:
             self.draining = reply.drain
+            self._ordered_at = self.clock.monotonic()
             self._log.info("draining" if reply.drain else "not_draining", held=len(self.holding))
             self.room.set()
         self.grant(reply.grants)
@@ -104,23 +113,25 @@ class Desk:
     def drop(self, refs: Iterable[HeldRef], why: str) -> None:
         """These leases are not ours any more. A chain in a lane is left out when its slice ends."""
         for ref in refs:
-            if self.holding.drop(ref) is not None:
+            if (held := self.holding.drop(ref)) is not None:
+                held.ordered_at = self.clock.monotonic()
                 self._log.debug(why, job_id=ref.job_id, epoch=ref.epoch)
         self.waiting.discard_gone()
         self._changed()
 
     def judged(self, results: Iterable[Judged]) -> int:
         """Take the verdicts on reports: whatever they are, those leases are over. Return how many were."""
-        count = 0
+        counts: Counter[tuple[str, str]] = Counter()
         for judged in results:
             held = self.holding.judged(judged)
             if held is not None and held.ending is not None:
-                count += 1
-                self.metrics.reports.labels(held.ending.verb, judged.verdict).inc()
+                counts[held.ending.verb, judged.verdict] += 1
                 event = held.ending.verb if judged.verdict == "accepted" else judged.verdict
                 self._log.debug(event, job_id=held.job_id, epoch=held.epoch, done=held.done)
+        for labels, count in counts.items():
+            self.metrics.reports.labels(*labels).inc(count)
         self._changed()
-        return count
+        return counts.total()
 
     def refused(self, held: Held, why: str) -> None:
         """The orchestrator cannot take this report at all: it must not block the others for ever.
@@ -150,11 +161,20 @@ class Desk:
 
     def put_back(self, held: Held) -> None:
         """This chain has left its lane unfinished: let it wait, or hand it back."""
+        ordered_at = held.ordered_at or (self._ordered_at if self.handing_back else None)
+        if ordered_at is not None:
+            self.metrics.leaving.observe(self.clock.monotonic() - ordered_at)
         if self.handing_back:
             self._end(held, Ending(Verb.RELEASED))
         elif not held.gone:
             self.waiting.push(held)
             self.work.set()
+
+    def stop(self) -> None:
+        """Hand everything back from now on: this process is about to end."""
+        self.stopping = True
+        self._ordered_at = self.clock.monotonic()
+        self.hand_back()
 
     def hand_back(self) -> None:
         """Release every chain that waits; those in lanes follow when their slice ends."""

@@ -14,7 +14,6 @@ from dynwork.errors import RefusedError, UnavailableError
 from dynwork.wire import HeartbeatAsk, HeartbeatReply
 from dynwork.worker.contact import Backoff, Contact
 from dynwork.worker.desk import Desk
-from dynwork.worker.pace import Pace
 
 BACKOFF_S_MAX = 1.0
 TIMEOUT_S_MAX = 5.0
@@ -25,9 +24,8 @@ log = logs.get("dynwork.worker")
 class Heartbeat:
     """The conversation ``POST /internal/heartbeat``."""
 
-    def __init__(self, desk: Desk, pace: Pace, contact: Contact, clock: Clock, uniform: Callable[[], float]) -> None:
+    def __init__(self, desk: Desk, contact: Contact, clock: Clock, uniform: Callable[[], float]) -> None:
         self._desk = desk
-        self._pace = pace
         self._contact = contact
         self._clock = clock
         self._backoff = Backoff(uniform, BACKOFF_S_MAX)
@@ -35,17 +33,22 @@ class Heartbeat:
     async def run(self) -> None:
         """Beat until cancelled; sooner after a beat that nobody answered."""
         while True:
-            await self._due()
+            due = await self._due()
             while not await self.beat():
                 await self._contact.pause(min(self._backoff.next_s(), self._desk.heartbeat_s))
             self._backoff.reset()
+            self._desk.metrics.heartbeat_lag.observe(self._clock.monotonic() - due)
 
-    async def _due(self) -> None:
-        """Return one interval from now, as it is dictated then: a shorter one must not wait for a longer to pass."""
+    async def _due(self) -> float:
+        """Return one interval from now, as it is dictated then: a shorter one must not wait for a longer to pass.
+
+        Says when that was to be, which is a little earlier, on the clock's monotonic scale.
+        """
         began = self._clock.monotonic()
         while (left_s := began + self._desk.heartbeat_s - self._clock.monotonic()) > 0:
             self._desk.rhythm.clear()
             await wait_for_event(self._clock, self._desk.rhythm, left_s)
+        return began + self._desk.heartbeat_s
 
     async def beat(self) -> bool:
         """Send one heartbeat and obey the answer; say whether there was one."""
@@ -65,12 +68,13 @@ class Heartbeat:
         return True
 
     def _message(self) -> HeartbeatAsk:
-        me, holding = self._desk.identity, self._desk.holding
+        me, holding, pace = self._desk.identity, self._desk.holding, self._desk.pace
         return HeartbeatAsk(
             worker_id=me.worker_id,
             incarnation=me.incarnation,
-            capacity=self._pace.capacity,
-            chain_speed=self._pace.chain_speed,
+            capacity=pace.capacity,
+            chain_speed=pace.chain_speed,
+            paces=pace.told(),
             holding=[held.ref for held in holding],
             checkpoints=holding.checkpoints(),
         )

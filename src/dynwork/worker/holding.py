@@ -40,7 +40,9 @@ class Held:
     """One lease. ``(state, done)`` is the newest that came back from a lane: the checkpoint.
 
     ``acknowledged`` is the ``done`` that the orchestrator knows; ``order`` counts grants; ``gone``: not ours any more;
-    ``alone``: it was in a batch that failed, and runs by itself from then on: the next failure names its culprit.
+    ``alone``: it was in a batch that failed, and runs by itself from then on: the next failure names its culprit;
+    ``passed_over``: it was in a batch and got no lane; ``ordered_at``: when it was taken away, on the clock's monotonic
+    scale.
     """
 
     job_id: str
@@ -54,7 +56,9 @@ class Held:
     acknowledged: int
     ending: Ending | None = None
     alone: bool = False
+    passed_over: bool = False
     gone: bool = False
+    ordered_at: float | None = None
 
     @property
     def remaining(self) -> int:
@@ -87,6 +91,11 @@ class Holding:
 
     def __iter__(self) -> Iterator[Held]:
         return iter(self._held.values())
+
+    @property
+    def in_work(self) -> int:
+        """Leases whose chains are to be advanced."""
+        return len(self._held) - len(self._unreported)
 
     @property
     def unreported(self) -> Iterable[Held]:

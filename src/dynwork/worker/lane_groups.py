@@ -18,7 +18,7 @@ from typing import Protocol
 
 from dynwork import logs
 from dynwork.kinds import Kind
-from dynwork.worker import frames, slices
+from dynwork.worker import frames, niceness, slices
 from dynwork.worker.slices import Batch, Slice, WorkError
 
 log = logs.get("dynwork.worker.lanes")
@@ -43,7 +43,7 @@ class ThreadLanes:
     """A thread of this process, for kinds whose ``advance`` runs without the interpreter."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "lane")
+        self._thread = ThreadPoolExecutor(1, "lane", niceness.give_way)
 
     async def advance(self, kind: Kind, batch: Batch, max_seconds: float) -> Slice:
         """See :meth:`LaneGroup.advance`."""

@@ -14,7 +14,7 @@ import signal
 import sys
 
 from dynwork import kinds
-from dynwork.worker import frames, slices
+from dynwork.worker import frames, niceness, slices
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -24,6 +24,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     _end_with_parent()
+    niceness.give_way()
     source, sink = _take_pipes()
     while (payload := _read_frame(source)) is not None:
         if not _write(sink, frames.framed(_answer(payload))):

@@ -55,8 +55,7 @@ async def run(parts: Parts, stop: asyncio.Event, clock: Clock, stop_s: float) ->
 
 async def _hand_back(parts: Parts, clock: Clock, stop_s: float) -> None:
     desk = parts.desk
-    desk.stopping = True
-    desk.hand_back()
+    desk.stop()
     log.info("stopping", worker_id=desk.identity.worker_id, held=len(desk.holding))
     await _within(clock, stop_s, _last_words(parts))
     log.info("stopped", worker_id=desk.identity.worker_id, not_handed_back=len(desk.holding))

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+MOMENTS_S = (
+    *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05),
+    *(0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5),
+)
+"""Upper bounds of buckets for what should take milliseconds, seconds."""
 
 
 class Metrics:
@@ -32,6 +38,25 @@ class Metrics:
         )
         self.lane_deaths = Counter(
             "dynwork_worker_lane_deaths", "Lane processes that died or hung under this worker.", registry=registry
+        )
+
+        self.leaving = Histogram(
+            "dynwork_worker_leaving_seconds",
+            "From an order (cancelled, stale, drain, stop) to the chain out of its lane.",
+            registry=registry,
+            buckets=MOMENTS_S,
+        )
+        self.loop_lag = Histogram(
+            "dynwork_worker_loop_lag_seconds",
+            "How much later than asked for the event loop ran, twenty times a second.",
+            registry=registry,
+            buckets=MOMENTS_S,
+        )
+        self.heartbeat_lag = Histogram(
+            "dynwork_worker_heartbeat_lag_seconds",
+            "From the time that a heartbeat was due to its answer.",
+            registry=registry,
+            buckets=MOMENTS_S,
         )
 
     def watch(self, held: Callable[[], float], capacity: Callable[[], float], chain_speed: Callable[[], float]) -> None:

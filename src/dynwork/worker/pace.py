@@ -1,19 +1,24 @@
-"""How fast this worker is, as it measures itself. Pure.
+"""How fast this worker is, as it measures itself, kind by kind. Pure.
 
-Two rates go to the orchestrator, per worker, in steps per second: ``capacity``, all lanes full, and ``chain_speed``,
-one chain alone. Both are calibrated at the start and then follow, as moving averages, what *full* slices show: the time
-was used up and there were still chains for every lane; for the capacity all groups must have been busy, because cores
-share caches, heat and clocks. A third figure stays at home: the speed of one group per kind, which sizes its batches.
+Two rates of a kind go to the orchestrator, in steps per second: ``capacity``, all lanes of the worker full, and
+``chain_speed``, one chain alone in its group. They follow, as moving averages, what *full* slices show: the time was
+used up and there were chains for every lane to its end; for the capacity all groups must have been busy, because cores
+share caches, heat and clocks. The default kind is calibrated at the start; another has no rates until it was measured.
+
+At home a third figure serves: what one group makes of a kind. Until a full slice has shown it, any slice is a hint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
+
+from dynwork.kinds import DEFAULT_KIND
+from dynwork.wire import KindPace
 
 WEIGHT = 0.2
-"""Weight of the newest slice in a moving average: a change shows after about five slices, a quarter of a second."""
+"""Weight of the newest slice in a moving average: a change shows after about five slices."""
 
 SECONDS_MIN = 0.001
 """Shorter slices measure the clock more than the work."""
@@ -39,51 +44,101 @@ class Seen:
     all_busy: bool
 
     @property
+    def used_up(self) -> bool:
+        """Whether the time was used up: chains, not their end, set the pace."""
+        return self.unfinished > 0 and self.seconds >= FULL * self.max_seconds
+
+    @property
     def full(self) -> bool:
-        """Whether the slice shows what the group can do."""
-        return self.unfinished >= self.width and self.seconds >= FULL * self.max_seconds
+        """Whether every lane had a chain to the end."""
+        return self.used_up and self.unfinished >= self.width
+
+    @property
+    def alone(self) -> bool:
+        """Whether one chain had the group for itself; lanes of width 1 never share it."""
+        return self.used_up and (self.width == 1 or self.chains == 1)
+
+
+@dataclass(slots=True)
+class _Rates:
+    """Steps per second of one group; 0: not seen yet."""
+
+    full: float = 0.0
+    alone: float = 0.0
+    hint: float = 0.0
 
 
 class Pace:
-    """The rates of one worker. All in steps per second; 0 until calibrated."""
+    """The rates of one worker of ``groups`` lane groups. All in steps per second; 0 until measured."""
 
-    def __init__(self, groups: int) -> None:
-        self._groups = [0.0] * groups
-        self._by_kind: dict[str, float] = {}
-        self.chain_speed = 0.0
+    def __init__(self, groups: int, widths: Mapping[str, int], default: str = DEFAULT_KIND) -> None:
+        """``widths``: the lanes that one group has for each kind; ``default``: the kind that is calibrated."""
+        self._groups = groups
+        self._widths = widths
+        self._default = default
+        self._rates = {kind: _Rates() for kind in widths}
 
     @property
     def capacity(self) -> float:
-        """All lanes full."""
-        return sum(self._groups)
+        """All lanes full of the default kind."""
+        return self._groups * self._rates[self._default].full
+
+    @property
+    def chain_speed(self) -> float:
+        """One chain of the default kind."""
+        return self._rates[self._default].alone
 
     @property
     def calibrated(self) -> bool:
         """Whether the start's measurement is done."""
         return self.chain_speed > 0
 
+    def told(self) -> dict[str, KindPace]:
+        """Return what the orchestrator is told. A chain never seen alone is as fast as one lane of a full group."""
+        return {
+            kind: KindPace(
+                capacity=self._groups * rates.full,
+                chain_speed=rates.alone or rates.full / self._widths[kind],
+                lanes=self._groups * self._widths[kind],
+            )
+            for kind, rates in self._rates.items()
+        }
+
     def calibrate(self, full: Sequence[float], alone: Sequence[float]) -> None:
         """Take the start's measurement: each group with its lanes full, and each with one chain, all groups at once."""
-        self._groups = list(full)
-        self.chain_speed = median(alone)
+        rates = self._rates[self._default]
+        rates.full, rates.alone = fmean(full), median(alone)
 
     def group_speed(self, kind: str) -> float:
-        """What one group makes of this kind; of one never seen, what it makes on average."""
-        return self._by_kind.get(kind) or self.capacity / len(self._groups)
+        """What one group makes of this kind with its lanes full; of one never seen, what it makes of the default."""
+        rates = self._rates[kind]
+        return rates.full or rates.hint or self._rates[self._default].full
 
-    def learn(self, group: int, seen: Seen) -> None:
-        """Follow a slice. ``group`` is the index of the group that made it."""
+    def alone_speed(self, kind: str) -> float:
+        """What one group makes of one chain of this kind; of one never seen alone, what it makes in a lane of many."""
+        return self._rates[kind].alone or self.group_speed(kind) / self._widths[kind]
+
+    def share_s(self, kind: str, remaining: int, horizon_s: float) -> float:
+        """Return how much of one group a chain takes within ``horizon_s``, in seconds of the whole group.
+
+        A chain takes one lane until it ends, so at most ``horizon_s`` divided by the lanes: a group has work for the
+        whole time when the shares of its chains come to ``horizon_s``.
+        """
+        speed, most = self.group_speed(kind), horizon_s / self._widths[kind]
+        return min(remaining / speed, most) if speed else most
+
+    def learn(self, seen: Seen) -> None:
+        """Follow a slice."""
         if seen.seconds < SECONDS_MIN:
             return
-        speed = min(seen.steps / seen.seconds, RATE_MAX / len(self._groups))
-        self._by_kind[seen.kind] = _moved(self.group_speed(seen.kind), speed)
-        if not seen.full:
-            return
-        if seen.all_busy:
-            self._groups[group] = _moved(self._groups[group], speed)
-        if seen.width == 1 or seen.chains == 1:
-            self.chain_speed = _moved(self.chain_speed, speed)
+        speed = min(seen.steps / seen.seconds, RATE_MAX / self._groups)
+        rates = self._rates[seen.kind]
+        rates.hint = _moved(rates.hint, speed)
+        if seen.full and seen.all_busy:
+            rates.full = _moved(rates.full, speed)
+        if seen.alone:
+            rates.alone = _moved(rates.alone, speed)
 
 
 def _moved(average: float, newest: float) -> float:
-    return average + WEIGHT * (newest - average)
+    return average + WEIGHT * (newest - average) if average else newest

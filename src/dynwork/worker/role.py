@@ -22,7 +22,7 @@ from dynwork.orchestrators import Orchestrators
 from dynwork.security import require_token
 from dynwork.serving import Stop, serve, url_of
 from dynwork.settings import WorkerSettings, child_environment
-from dynwork.worker import app, loop
+from dynwork.worker import app, lag, loop
 from dynwork.worker.asking import Asking
 from dynwork.worker.contact import Contact
 from dynwork.worker.desk import Desk, Identity
@@ -55,27 +55,30 @@ async def run(settings: WorkerSettings, outside: Outside, listener: socket.socke
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     identity = identify(settings, outside)
-    desk, pace = Desk(identity, outside.kinds, metrics), Pace(settings.slots)
+    pace = Pace(settings.slots, {name: kind.lanes for name, kind in outside.kinds.items()})
+    desk = Desk(identity, outside.kinds, pace, metrics, outside.clock)
     metrics.watch(lambda: len(desk.holding), lambda: pace.capacity, lambda: pace.chain_speed)
     contact = Contact(outside.orchestrators, outside.clock, identity.worker_id)
-    pages = app.build(desk, pace, contact, registry, _guard(settings))
-    lanes = _lanes(settings, desk, pace)
+    pages = app.build(desk, contact, registry, _guard(settings))
+    lanes = _lanes(settings, desk)
     parts = loop.Parts(
         desk,
         lanes,
-        Asking(desk, pace, contact, outside.clock, outside.uniform),
-        Heartbeat(desk, pace, contact, outside.clock, outside.uniform),
-        Reporting(desk, contact, outside.uniform),
+        Asking(desk, contact, outside.clock, outside.uniform),
+        Heartbeat(desk, contact, outside.clock, outside.uniform),
+        Reporting(desk, contact, outside.clock, outside.uniform),
     )
     served = Stop()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve(pages, listener, served))
+        watching = tasks.create_task(lag.watch(outside.clock, metrics))
         try:
             await lanes.calibrate(outside.kinds[DEFAULT_KIND], settings.worker_calibration_s)
             log.info("worker_started", worker_id=identity.worker_id, url=url_of(listener), **_figures(identity, pace))
             await loop.run(parts, stop, outside.clock, settings.worker_stop_s)
         finally:
             await lanes.close()
+        watching.cancel()
         served.set()
 
 
@@ -95,12 +98,12 @@ def identify(settings: WorkerSettings, outside: Outside) -> Identity:
     )
 
 
-def _lanes(settings: WorkerSettings, desk: Desk, pace: Pace) -> Lanes:
+def _lanes(settings: WorkerSettings, desk: Desk) -> Lanes:
     environment = {name: value for name, value in child_environment().items() if name not in SECRETS}
     slots = slots_of(
         settings.slots, lambda: ProcessLanes(environment, on_death=desk.metrics.lane_deaths.inc), ThreadLanes
     )
-    return Lanes(desk, pace, slots, settings.worker_slice_s)
+    return Lanes(desk, slots, settings.worker_slice_s)
 
 
 def _guard(settings: WorkerSettings) -> Callable[[Request], None]:

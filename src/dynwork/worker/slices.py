@@ -8,7 +8,8 @@ process starts with this module.
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from operator import le
+from typing import NamedTuple, NoReturn
 
 from dynwork.kinds import Kind
 
@@ -57,6 +58,22 @@ def advance(kind: Kind, batch: Batch, max_seconds: float) -> Slice:
 
 
 def _check(kind: Kind, batch: Batch, states: list[bytes], steps: list[int]) -> None:
+    """Raise what is wrong. First all at once, at the speed of the interpreter's own loops; if wrong, one by one."""
+    if (
+        len(states) == len(steps) == len(batch.states)
+        and set(map(type, states)) == {bytes}
+        and set(map(type, steps)) == {int}
+        and min(map(len, states)) >= 1
+        and max(map(len, states)) <= kind.state_bytes_max
+        and min(steps) >= 0
+        and all(map(le, steps, batch.remaining))
+        and any(steps)
+    ):
+        return
+    _complain(kind, batch, states, steps)
+
+
+def _complain(kind: Kind, batch: Batch, states: list[bytes], steps: list[int]) -> NoReturn:
     if not len(states) == len(steps) == len(batch.states):
         raise ValueError(f"{kind.name} returned {len(states)} states and {len(steps)} steps for {len(batch.states)}")
     for state, made, remaining in zip(states, steps, batch.remaining, strict=True):
@@ -68,5 +85,4 @@ def _check(kind: Kind, batch: Batch, states: list[bytes], steps: list[int]) -> N
             raise ValueError(f"{kind.name} returned a state of {len(state)} bytes, not 1 to {kind.state_bytes_max}")
         if not 0 <= made <= remaining:
             raise ValueError(f"{kind.name} made {made} steps where {remaining} remained")
-    if not any(steps):
-        raise ValueError(f"{kind.name} made no step, and would never end")
+    raise ValueError(f"{kind.name} made no step, and would never end")

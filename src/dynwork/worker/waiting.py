@@ -1,40 +1,57 @@
 """Chains that wait for a lane, which of them go into one together, and when to ask for more. Pure.
 
 Order: priority, highest first, then the order of the grants. A batch holds chains of one kind. A chain in progress
-goes on before another starts; others join it only while the batch is shorter than a slice of work, or lanes are empty,
-and only from the front of the order: no kind can keep another waiting for ever.
+keeps its lane; others join it only while lanes would stand empty before the slice ends, and only from the front of the
+order: no kind can keep another waiting for ever. Those that join together are listed longest first within a priority,
+so that no long chain is left to end alone; one that was listed before and got no lane comes before them, so that
+nobody is overtaken twice.
+
+How much a chain is depends on who looks: of a long one only what its lane can do within the horizon counts. The
+*share* of a chain is that, in seconds of a whole group (:meth:`dynwork.worker.pace.Pace.share_s`).
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from dynwork.worker.holding import Held
 
-BATCH_CHAINS_MAX = 2000
+BATCH_CHAINS_MAX = 4000
 """Chains in one batch at most."""
 
 PREFETCH_S = 0.5
 """More work is asked for when a lane will be without any this soon, seconds."""
 
+ENOUGH = 1 - 1e-9
+"""Shares add up but for rounding."""
+
+Share = Callable[[Held], float]
+
 
 class Waiting:
     """A priority queue that knows how much work is in it."""
 
-    def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Held]] = []
-        self.steps: Counter[str] = Counter()
-        """Steps that remain of the chains waiting, by kind."""
+    def __init__(self, share: Share) -> None:
+        """``share`` of a chain, within the horizon that ``work_s`` is for."""
+        self._share = share
+        self._heap: list[tuple[int, int, Held, float]] = []
+        self._work_s = 0.0
 
     def __len__(self) -> int:
         return len(self._heap)
 
+    @property
+    def work_s(self) -> float:
+        """The shares of all that wait, in seconds of one group."""
+        return self._work_s if self._heap else 0.0
+
     def push(self, held: Held) -> None:
         """Let ``held`` wait, in its place."""
-        heapq.heappush(self._heap, (-held.priority, held.order, held))
-        self.steps[held.kind] += held.remaining
+        share = self._share(held)
+        heapq.heappush(self._heap, (-held.priority, held.order, held, share))
+        self._work_s += share
 
     def first(self) -> Held | None:
         """Return whose turn it is."""
@@ -42,53 +59,71 @@ class Waiting:
 
     def pop(self) -> Held:
         """Take the first. Raises ``IndexError`` when nobody waits."""
-        held = heapq.heappop(self._heap)[2]
-        self.steps[held.kind] -= held.remaining
+        _, _, held, share = heapq.heappop(self._heap)
+        self._work_s = self._work_s - share if self._heap else 0.0  # no rounding error outlives a queue
         return held
 
     def take_all(self) -> list[Held]:
         """Take everyone."""
-        everyone = [held for _, _, held in self._heap]
+        everyone = [entry[2] for entry in self._heap]
         self._heap.clear()
-        self.steps.clear()
+        self._work_s = 0.0
         return everyone
 
     def discard_gone(self) -> None:
         """Take out those that are not ours any more."""
-        if any(held.gone for _, _, held in self._heap):
+        if any(entry[2].gone for entry in self._heap):
             for held in self.take_all():
                 if not held.gone:
                     self.push(held)
 
 
-def fill(batch: list[Held], waiting: Waiting, *, width: int, steps: float, chains: int) -> None:
-    """Let those whose turn it is join ``batch``, whose first chain sets the kind.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What one group can take into its next slice: ``seconds`` of work, and ``chains`` in all at most."""
 
-    Until it holds ``width`` chains, the lanes of the kind; then until it holds ``steps`` steps or ``chains`` chains. A
-    chain that runs alone is joined by none and joins none.
+    seconds: float
+    share: Share
+    """Of a chain, within ``seconds``."""
+    chains: int
+    spares: int = 0
+    """If any joins, so many more than lanes should need: shares are guesses, an empty lane costs more than a look."""
+
+
+def fill(batch: list[Held], waiting: Waiting, room: Room) -> None:
+    """Let those whose turn it is join ``batch``, whose chains set the kind; the first to come does if there are none.
+
+    A chain that runs alone is joined by none and joins none.
     """
-    kind, ahead = batch[0].kind, sum(held.remaining for held in batch)
-    limit = min(max(chains, width), BATCH_CHAINS_MAX)
-    while not batch[0].alone and len(batch) < limit and (len(batch) < width or ahead < steps):
+    joining: list[Held] = []
+    work_s, spares = sum(map(room.share, batch)), room.spares
+    limit = min(room.chains, BATCH_CHAINS_MAX) - len(batch)
+    first = batch[0] if batch else waiting.first()
+    while len(joining) < limit:
         turn = waiting.first()
-        if turn is None or turn.kind != kind or turn.alone:
-            return
-        batch.append(waiting.pop())
-        ahead += turn.remaining
+        if turn is None or first is None or (turn is not first and not _together(turn, first)):
+            break
+        if work_s >= room.seconds * ENOUGH:
+            if not (joining and spares):
+                break
+            spares -= 1
+        joining.append(waiting.pop())
+        work_s += room.share(turn)
+    joining.sort(key=_listed)
+    batch += joining
 
 
-def free_in_s(remaining: Sequence[int], width: int, steps_per_s: float) -> float:
-    """Return when a group that runs these chains has a lane free, seconds; ``steps_per_s`` with all its lanes full."""
-    if len(remaining) < width or not remaining:
-        return 0.0
-    return (sum(remaining) if len(remaining) > width else min(remaining) * width) / steps_per_s
+def _together(one: Held, other: Held) -> bool:
+    return one.kind == other.kind and not (one.alone or other.alone)
 
 
-def hungry(free_in: Sequence[float], waiting: int, waiting_s: float) -> bool:
-    """Say whether some group will have a lane free within ``PREFETCH_S`` and nothing left to put there.
+def _listed(held: Held) -> tuple[int, bool, int]:
+    return (-held.priority, not held.passed_over, -held.remaining)
 
-    ``free_in``: :func:`free_in_s` of each group. ``waiting_s``: the work of the chains ``waiting``, in seconds of one
-    group. Many short chains are poured over the groups like a fluid; of a few long ones each takes a lane.
+
+def hungry(work_s: float, groups: int) -> bool:
+    """Say whether some lane will have nothing to do within ``PREFETCH_S``.
+
+    ``work_s``: the shares within that time of all chains, waiting or in lanes.
     """
-    room = [PREFETCH_S - seconds for seconds in free_in if seconds < PREFETCH_S]
-    return waiting < len(room) or waiting_s < sum(room)
+    return work_s < PREFETCH_S * groups * ENOUGH
