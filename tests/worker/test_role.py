@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ import pytest
 from dynwork.clock import SystemClock
 from dynwork.errors import ConfigurationError
 from dynwork.ids import new_id
+from dynwork.kinds import Kind
 from dynwork.kinds.sha512_chain import KIND, Sha512Chain
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.core.retry import RetryPolicy
@@ -26,7 +28,7 @@ from dynwork.orchestrators import Orchestrators
 from dynwork.serving import Stop, bind, url_of
 from dynwork.settings import WorkerSettings, child_environment
 from dynwork.testing import kinds as test_kinds
-from dynwork.testing.kinds import KILLER, RAISER, expected
+from dynwork.testing.kinds import KILLER, RAISER, Raiser, expected
 from dynwork.testing.waiting import wait_until
 from dynwork.testing.worker_side import OneOrchestrator
 from dynwork.worker import role
@@ -94,6 +96,24 @@ async def test_real_lanes_compute_what_hashlib_computes(orchestrator: OneOrchest
         await ended(orchestrator, *jobs)
     for job_id, count in zip(jobs, counts, strict=True):
         assert (await orchestrator.job(job_id)).chain.state.hex() == expected(KIND.name, b"body", count)
+
+
+@dataclass
+class Instructions:
+    name: str
+
+
+class Dispatched(Raiser):
+    """Does its work in a way that it chose for this machine."""
+
+    path = Instructions("avx9")
+
+
+@pytest.mark.parametrize(("kind", "path"), [(Dispatched(), "avx9"), (RAISER, "python")])
+def test_a_worker_tells_which_way_the_default_kind_goes_here(kind: Kind, path: str) -> None:
+    orchestrators = Orchestrators(["http://o1"], httpx.AsyncClient(), None, SystemClock(), lambda: 0.5)
+    outside = role.Outside(orchestrators, SystemClock(), lambda: 0.5, new_id, {KIND.name: kind})
+    assert role.identify(worker_settings(), outside).path == path
 
 
 async def test_a_kind_that_releases_the_interpreter_runs_in_threads_beside_the_others(

@@ -90,12 +90,18 @@ def identify(settings: WorkerSettings, outside: Outside) -> Identity:
         incarnation=outside.new_id(),
         started_at=outside.clock.now(),
         lanes=settings.slots * default.lanes,
-        path="native" if default.releases_gil else "python",
+        path=_path(default),
         kinds=tuple(sorted(outside.kinds)),
         instance_id=settings.worker_instance_id,
         host=socket.gethostname(),
         pid=os.getpid(),
     )
+
+
+def _path(kind: Kind) -> str:
+    """Say what advances ``kind`` here: a kind with several ways of doing it has a ``path``, which has a name."""
+    path = getattr(kind, "path", None)
+    return "python" if path is None else str(path.name)
 
 
 def _lanes(settings: WorkerSettings, desk: Desk) -> Lanes:
