@@ -9,18 +9,14 @@ import httpx
 import pytest
 
 from dynwork import errors
-from dynwork.kinds.sha512_chain import KIND
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.core.leasing import LeasePolicy
 from dynwork.orchestrator.store.port import Rules
 from dynwork.testing.clock import FakeClock
-from dynwork.testing.lanes import Wide
 from dynwork.testing.one_worker import OneWorker, one_worker
 from dynwork.testing.orchestrators import LOST, REFUSED, Answer, Fault, held, refusing, replying
 from dynwork.testing.worker_side import HEARTBEAT, LEASE, REPORT, OneOrchestrator
-from dynwork.wire import KindPace
 from dynwork.worker.heartbeat import Heartbeat
-from dynwork.worker.reporting import APART_S
 
 LONG = 10**9
 
@@ -109,15 +105,6 @@ async def test_an_ask_says_who_asks_and_lists_all_that_is_held(
     assert ask.chain_speed == pytest.approx(1000, rel=0.05)
     assert {one.job_id for one in ask.holding} == {long, short, late}
     assert [one.job_id for one in ask.unreported] == [short]
-
-
-async def test_asks_and_heartbeats_tell_the_pace_of_every_kind(clock: FakeClock, orchestrator: OneOrchestrator) -> None:
-    async with one_worker(clock, orchestrator, {kind.name: kind for kind in (KIND, Wide())}) as worker:
-        await clock.advance(4)
-        for message in (orchestrator.asks[-1], orchestrator.heartbeats[-1]):
-            assert message.paces == worker.desk.pace.told()
-            assert message.paces[KIND.name].capacity == message.capacity == 2000.0
-            assert message.paces["wide"] == KindPace(capacity=0, chain_speed=0, lanes=8)
 
 
 async def test_a_worker_whose_reports_are_not_answered_does_not_hold_ever_more(
@@ -310,29 +297,6 @@ async def test_what_ends_while_a_report_is_under_way_goes_together_in_the_next(
     released.set()
     await clock.advance(1)
     assert [len(report.completed) for report in orchestrator.reports] == [1, 20]
-
-
-async def test_while_chains_are_in_work_reports_keep_a_distance(
-    clock: FakeClock, orchestrator: OneOrchestrator, worker: OneWorker
-) -> None:
-    await orchestrator.submit(LONG)
-    await clock.advance(0.1)
-    jobs = []
-    for _ in range(20):
-        jobs.append(await orchestrator.submit(3))
-        await clock.advance(APART_S / 5)
-    await clock.advance(APART_S)
-    assert [(await orchestrator.job(job_id)).state for job_id in jobs] == [JobState.SUCCEEDED] * 20
-    assert len(orchestrator.reports) <= 6
-
-
-async def test_the_report_that_leaves_the_worker_idle_goes_at_once(
-    clock: FakeClock, orchestrator: OneOrchestrator, worker: OneWorker
-) -> None:
-    for _ in range(5):  # one job after the other, as a client does that waits for each
-        job_id = await orchestrator.submit(3)
-        await clock.advance(0.003)
-        assert (await orchestrator.job(job_id)).state is JobState.SUCCEEDED
 
 
 async def test_a_late_report_hears_over_and_ends_the_holding(
