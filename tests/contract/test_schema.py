@@ -24,7 +24,7 @@ from dynwork.orchestrator.store.migrate import migrate
 from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.round import carry_out
 
-FACTS = WorkerFacts("w1", "i1", Pace(1e6, 1e6, 2))
+FACTS = WorkerFacts("w1", "i1", {"sha512-chain": Pace(1e6, 1e6, 2)})
 HELD = Held(new_id(), 1)
 RULES = Rules()
 CHECKPOINT = machine.Checkpointed(b"x" * 64, 2)
@@ -56,10 +56,10 @@ def test_no_statement_of_the_hot_path_scans_the_jobs(conn: Connection) -> None:
             conn,
             Round(
                 reports=[Report("w1", "i1", HELD, machine.Completed(b"x" * 64, 100))],
-                heartbeats=[Heartbeat("w1", "i1", FACTS.pace, (HELD,), ((HELD, CHECKPOINT),))],
+                heartbeats=[Heartbeat("w1", "i1", FACTS.paces, (HELD,), ((HELD, CHECKPOINT),))],
                 cancels=[Cancel("local", new_id())],
                 submissions=[submission],
-                asks=[Ask(FACTS), Ask(WorkerFacts("w2", "i2", FACTS.pace, ("sha512-chain",)))],
+                asks=[Ask(FACTS), Ask(WorkerFacts("w2", "i2", FACTS.paces, ("sha512-chain",)))],
             ),
             Rules(),
             1e9,
@@ -78,6 +78,20 @@ def test_no_statement_of_the_hot_path_scans_the_jobs(conn: Connection) -> None:
     assert [scan for scan in scans if "INDEX job_leases" not in scan and "INDEX job_position" not in scan] == []
 
 
+@pytest.mark.parametrize("kinds", [("sha512-chain",), ("other", "sha512-chain")])
+def test_the_queue_is_not_looked_at_for_a_worker_that_is_full(conn: Connection, kinds: tuple[str, ...]) -> None:
+    paces = {kind: Pace(1.0, 1.0, 1) for kind in kinds}
+    full = WorkerFacts("w1", "i1", paces, kinds)
+    chain = Chain(b"x" * 64, 1, 100)
+    submitted = [Submission(new_id(), "local", None, "sha512-chain", 5, chain) for _ in range(2)]
+    receipt = carry_out(conn, Round(submissions=submitted, asks=[Ask(full)]), RULES, 1e9, "shard")
+    held = tuple(Held(job.job_id, job.lease.epoch) for job in receipt.grants[0].grants)
+    with watched(conn) as statements:
+        receipt = carry_out(conn, Round(asks=[Ask(full, held)]), RULES, 1e9, "shard")
+    assert (len(held), receipt.grants[0].grants) == (1, ())
+    assert [text for text, _ in statements if "job.state = 'queued'" in text] == []
+
+
 def test_a_round_locks_workers_then_jobs_by_id_and_takes_the_feeds_counter_last(conn: Connection) -> None:
     """What keeps orchestrators side by side from deadlocks, seen in the statements: SQLite itself has one writer."""
     first, second, third = sorted(new_id() for _ in range(3))
@@ -89,7 +103,7 @@ def test_a_round_locks_workers_then_jobs_by_id_and_takes_the_feeds_counter_last(
             conn,
             Round(
                 reports=[Report("w1", "i1", Held(second, 1), machine.Completed(b"x" * 64, 100))],
-                heartbeats=[Heartbeat("w1", "i1", FACTS.pace, (Held(first, 1),), ((Held(first, 1), CHECKPOINT),))],
+                heartbeats=[Heartbeat("w1", "i1", FACTS.paces, (Held(first, 1),), ((Held(first, 1), CHECKPOINT),))],
                 submissions=[Submission(third, "local", None, "sha512-chain", 5, chain)],
             ),
             RULES,

@@ -31,3 +31,7 @@ class TestFeed(store_contract.FeedContract):
 
 class TestFleet(store_contract.FleetContract):
     pass
+
+
+class TestKinds(store_contract.KindContract):
+    pass

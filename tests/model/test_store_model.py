@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.instance import Drained, Gone, Launched, Reported
 from dynwork.orchestrator.core.job import Job, JobState, Submission
-from dynwork.orchestrator.core.worker import Pace, WorkerFacts
+from dynwork.orchestrator.core.worker import Pace, Paces, WorkerFacts
 from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Held, Report, Round
 from dynwork.orchestrator.store.port import FeedPage, Store, Totals
 from dynwork.orchestrator.store.sqlite import SqliteStore
@@ -101,12 +101,12 @@ class Cluster(RuleBasedStateMachine):
     def submit(self, one: Submission) -> None:
         self._commit(Round(submissions=[one]))
 
-    @rule(worker=workers, pace=st.sampled_from(PACES))
-    def ask(self, worker: str, pace: Pace) -> None:
+    @rule(worker=workers, paces=st.sampled_from(PACES))
+    def ask(self, worker: str, paces: Paces) -> None:
         """The good case: a worker that lists what it has."""
         mine = [job for job in self.known.values() if job.lease.worker_id == worker and job.state is JobState.LEASED]
         holding = tuple(Held(job.job_id, job.lease.epoch) for job in mine)
-        self._commit(Round(asks=[Ask(WorkerFacts(worker, f"{worker}/1", pace), holding)]))
+        self._commit(Round(asks=[Ask(WorkerFacts(worker, f"{worker}/1", paces), holding)]))
 
     @precondition(lambda self: self.leased())
     @rule(which=st.integers(0, 5), event=report_events, twice=st.booleans())
@@ -185,13 +185,14 @@ class Cluster(RuleBasedStateMachine):
             (held, machine.Checkpointed(state_after(name, done), done))
             for name, held in zip(advanced, self.held(advanced), strict=True)
         )
-        return Heartbeat(worker, f"{worker}/{number}", Pace(40.0 + done, 9.0), self.held(listed), checkpoints)
+        paces = {"other" if done == 1 else KIND: Pace(40.0 + done, 9.0)}
+        return Heartbeat(worker, f"{worker}/{number}", paces, self.held(listed), checkpoints)
 
-    def _ask(self, worker: str, number: str, pace: Pace, listed: list[str], done: list[str], facts: int) -> Ask:
+    def _ask(self, worker: str, number: str, paces: Paces, listed: list[str], done: list[str], facts: int) -> Ask:
         said = WorkerFacts(
             worker,
             f"{worker}/{number}",
-            pace,
+            paces,
             kinds=(KIND,) if facts == 0 else (),
             instance_id=f"i{facts}" if 1 <= facts <= 2 else None,
         )

@@ -144,7 +144,17 @@ BAD = [
     ("/internal/lease", b'{"worker_id":"w","incarnation":"i","capacity":1,"chain_speed":1,"lanes":1,"wait_s":1e9}'),
     *(
         ("/internal/lease", b'{"worker_id":"w","incarnation":"i","capacity":1,"chain_speed":1,"lanes":1,%b}' % more)
-        for more in (b'"started_at":1e300', b'"started_at":1e999', b'"pid":%d' % 2**70)
+        for more in (
+            b'"started_at":1e300',
+            b'"started_at":1e999',
+            b'"pid":%d' % 2**70,
+            b'"paces":{"":{"capacity":1,"chain_speed":1,"lanes":1}}',
+            b'"paces":{"%b":{"capacity":1,"chain_speed":1,"lanes":1}}' % (b"k" * 65),
+            b'"paces":{"k":{"capacity":-1,"chain_speed":1,"lanes":1}}',
+            b'"paces":{"k":{"capacity":1,"chain_speed":1,"lanes":0}}',
+            b'"paces":{"k":{"capacity":1,"chain_speed":1}}',
+            b'"paces":{%b}' % b",".join(b'"k%d":{"capacity":1,"chain_speed":1,"lanes":1}' % n for n in range(101)),
+        )
     ),
     ("/internal/heartbeat", b'{"worker_id":"w","incarnation":"i","capacity":NaN,"chain_speed":1}'),
     ("/internal/report", b'{"worker_id":"w","incarnation":"i","completed":[{"job_id":"x","epoch":1}]}'),

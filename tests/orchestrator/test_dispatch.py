@@ -210,6 +210,17 @@ async def test_work_that_the_latest_cannot_do_reaches_one_who_can(bench: Bench) 
     assert got(knows) == [job_id(1)]
 
 
+async def test_an_ask_for_kinds_of_which_none_is_queued_is_parked_whatever_else_is(bench: Bench) -> None:
+    await submit(bench, 1, 2)
+    task = parked(bench, ask("w", kinds=("rare", "rarer")))
+    await bench.clock.advance(10)
+    assert not task.done()
+    assert len(asks(bench)) <= 12, "its own look, then one a second at most while other work waits"
+    await submit(bench, 3, kind="rare")
+    await bench.clock.settle()
+    assert got(task) == [job_id(3)]
+
+
 async def test_work_that_nobody_announced_is_found_within_a_second(bench: Bench) -> None:
     task = parked(bench, ask("w"))
     await bench.clock.settle()
@@ -237,7 +248,7 @@ async def test_the_watcher_outlives_an_outage_of_the_store(bench: Bench) -> None
 
 
 async def test_a_worker_that_is_parked_counts_as_such(bench: Bench) -> None:
-    facts = WorkerFacts("w", "w-1", ask("w").facts.pace)
+    facts = WorkerFacts("w", "w-1", ask("w").facts.paces)
     task = parked(bench, Ask(facts), wait_s=1)
     await bench.clock.settle()
     assert "dynwork_asks_parked 1.0" in (await bench.http.get("/metrics")).text

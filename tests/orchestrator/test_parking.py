@@ -7,7 +7,7 @@ from dynwork.orchestrator.parking import Parking, Place
 
 
 def facts(worker_id: str, lanes: int = 2) -> WorkerFacts:
-    return WorkerFacts(worker_id, f"{worker_id}-1", Pace(10, 10, lanes))
+    return WorkerFacts(worker_id, f"{worker_id}-1", {"fast": Pace(10, 10, lanes), "slow": Pace(1, 1, min(lanes, 2))})
 
 
 def awake(*places: Place) -> list[str]:
@@ -52,6 +52,14 @@ async def test_a_full_worker_that_ended_a_lease_looks_again() -> None:
         parking.ended_lease("full")
         assert awake(place) == ["full"]
         assert not place.full
+
+
+async def test_a_worker_whose_kinds_differ_in_lanes_may_be_full_with_the_fewest() -> None:
+    parking = Parking()
+    with parking.place(facts("mixed", lanes=8), 2) as place:
+        assert place.full
+        parking.ended_lease("mixed")
+        assert awake(place) == ["mixed"]
 
 
 async def test_a_worker_with_free_lanes_has_nothing_to_gain_from_its_own_report() -> None:

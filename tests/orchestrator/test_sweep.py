@@ -23,7 +23,9 @@ async def lease(bench: Bench, worker_id: str = "w", number: int = 1) -> None:
 
 async def beat(bench: Bench, worker_id: str = "w", number: int = 1) -> None:
     held = (Held(job_id(number), 1),)
-    await bench.orchestrator.rounds.heartbeat(Heartbeat(worker_id, f"{worker_id}-1", Pace(10, 10), held))
+    await bench.orchestrator.rounds.heartbeat(
+        Heartbeat(worker_id, f"{worker_id}-1", {"sha512-chain": Pace(10, 10)}, held)
+    )
 
 
 async def job(bench: Bench, number: int = 1) -> Job:

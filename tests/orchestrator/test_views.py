@@ -5,15 +5,17 @@ from dataclasses import replace
 import pytest
 
 from dynwork.orchestrator import views
+from dynwork.orchestrator.core.backlog import Backlog
 from dynwork.orchestrator.core.instance import Instance, InstanceState
 from dynwork.orchestrator.core.job import Chain, Job, JobError, JobState, Lease
 from dynwork.orchestrator.core.machine import submit
 from dynwork.orchestrator.core.worker import Pace, Worker, WorkerFacts, WorkerState
 from dynwork.orchestrator.store.port import Totals
-from dynwork.testing.orchestrator import job_id, submission
+from dynwork.testing.orchestrator import KIND, job_id, submission
 
 AT = 1_700_000_000.25
 NOTHING = views.Outlook()
+EIGHT_HUNDRED = Totals(backlog={KIND: Backlog(2, 800.0)})
 
 
 def queued() -> Job:
@@ -26,7 +28,7 @@ def leased(done: int = 100) -> Job:
 
 
 def worker(worker_id: str, capacity: float = 100, speed: float = 50, state: WorkerState = WorkerState.READY) -> Worker:
-    facts = WorkerFacts(worker_id, f"{worker_id}-1", Pace(capacity, speed, 2))
+    facts = WorkerFacts(worker_id, f"{worker_id}-1", {KIND: Pace(capacity, speed, 2)})
     return Worker(facts, state, lease_until=AT + 9, last_seen_at=AT, busy_at=AT, leases=3)
 
 
@@ -76,19 +78,19 @@ def test_a_job_that_expired_belongs_to_no_worker() -> None:
 
 @pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.DEAD, JobState.CANCELLED])
 def test_what_has_ended_has_no_estimate(state: JobState) -> None:
-    assert views.eta_s(replace(leased(), state=state), views.Outlook({"w": 50.0}, 10.0)) is None
+    assert views.eta_s(replace(leased(), state=state), views.Outlook({KIND: {"w": 50.0}}, 10.0)) is None
 
 
 def test_a_leased_job_advances_at_the_speed_of_its_worker() -> None:
-    assert views.eta_s(leased(), views.Outlook({"w": 50.0, "fast": 150.0}, 99.0)) == 300 / 50
+    assert views.eta_s(leased(), views.Outlook({KIND: {"w": 50.0, "fast": 150.0}}, 99.0)) == 300 / 50
 
 
 def test_a_worker_not_known_is_expected_to_be_average() -> None:
-    assert views.eta_s(leased(), views.Outlook({"a": 50.0, "b": 150.0}, 99.0)) == 300 / 100
+    assert views.eta_s(leased(), views.Outlook({KIND: {"a": 50.0, "b": 150.0}}, 99.0)) == 300 / 100
 
 
 def test_a_queued_job_waits_for_the_work_ahead_first() -> None:
-    assert views.eta_s(queued(), views.Outlook({"a": 50.0, "b": 150.0}, 8.0)) == 8.0 + 399 / 100
+    assert views.eta_s(queued(), views.Outlook({KIND: {"a": 50.0, "b": 150.0}}, 8.0)) == 8.0 + 399 / 100
 
 
 def test_without_workers_nothing_is_estimated() -> None:
@@ -99,13 +101,51 @@ def test_without_workers_nothing_is_estimated() -> None:
 def test_the_backlog_is_borne_by_the_capacity_of_ready_workers() -> None:
     fleet = [worker("a", 100), worker("b", 300), worker("gone", 999, state=WorkerState.LOST)]
     fleet.append(worker("leaving", 999, state=WorkerState.DRAINING))
-    ahead = views.outlook(Totals(backlog_steps=800.0), fleet)
-    assert ahead == views.Outlook({"a": 50, "b": 50}, 2.0)
+    assert views.outlook(EIGHT_HUNDRED, fleet) == views.Outlook({KIND: {"a": 50, "b": 50}}, 2.0)
 
 
 def test_without_capacity_the_backlog_has_no_duration() -> None:
-    assert views.outlook(Totals(backlog_steps=800.0), []).backlog_s is None
-    assert views.outlook(Totals(backlog_steps=800.0), [worker("a", 0, 0)]) == views.Outlook({}, None)
+    for backlog in (EIGHT_HUNDRED, Totals()):
+        assert views.outlook(backlog, []) == NOTHING
+        assert views.outlook(backlog, [worker("a", 0, 0)]) == NOTHING
+
+
+def with_slow(worker: Worker, capacity: float, speed: float) -> Worker:
+    paces = {**worker.facts.paces, "slow": Pace(capacity, speed, 2)}
+    return replace(worker, facts=replace(worker.facts, paces=paces))
+
+
+def test_the_steps_of_each_kind_are_borne_by_the_capacity_for_that_kind() -> None:
+    totals = Totals(backlog={KIND: Backlog(2, 800.0), "slow": Backlog(2, 5.0)})
+    fleet = [with_slow(worker("a", 100), 0.4, 0.2), with_slow(worker("b", 300), 0.1, 0.05)]
+    seen = views.outlook(totals, fleet)
+    assert seen.backlog_s == 800 / 400 + 5 / 0.5
+    assert seen.chain_speeds["slow"] == {"a": 0.2, "b": 0.05}
+
+
+def test_work_of_a_kind_that_nobody_has_measured_has_no_duration() -> None:
+    totals = Totals(backlog={KIND: Backlog(2, 800.0), "slow": Backlog(1, 5.0)})
+    fleet = [with_slow(worker("a", 100), 0.0, 0.0)]
+    assert views.outlook(totals, fleet).backlog_s is None
+    assert views.outlook(EIGHT_HUNDRED, fleet).backlog_s == 8.0, "with nothing of it ahead, it is no matter"
+
+
+def test_a_job_is_expected_to_run_at_the_speed_of_its_own_kind() -> None:
+    ahead = views.Outlook({KIND: {"w": 50.0}, "slow": {"w": 0.5, "other": 1.5}}, 8.0)
+    assert views.eta_s(replace(leased(), kind="slow"), ahead) == 300 / 0.5
+    assert views.eta_s(replace(queued(), kind="slow"), ahead) == 8.0 + 399 / 1.0
+
+
+@pytest.mark.parametrize("job", [queued(), leased()])
+def test_a_job_of_a_kind_that_nobody_has_measured_has_no_estimate(job: Job) -> None:
+    assert views.eta_s(replace(job, kind="slow"), views.Outlook({KIND: {"w": 50.0}}, 8.0)) is None
+
+
+def test_a_worker_is_shown_with_its_pace_at_the_default_kind() -> None:
+    seen = views.worker(with_slow(worker("a"), 0.4, 0.2))
+    assert (seen.capacity, seen.chain_speed, seen.lanes) == (100.0, 50.0, 2)
+    facts = replace(worker("a").facts, paces={"slow": Pace(0.4, 0.2, 2)})
+    assert views.worker(replace(worker("a"), facts=facts)).capacity == 0.0
 
 
 def test_entries_of_the_feed() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dynwork import wire
 from dynwork.errors import DynworkError, InvalidInputError
+from dynwork.kinds import DEFAULT_KIND
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Chain, Job, Submission
-from dynwork.orchestrator.core.worker import Pace, WorkerFacts
+from dynwork.orchestrator.core.worker import Pace, Paces, WorkerFacts
 from dynwork.orchestrator.store.commands import Ask, Heartbeat, Held, Report
 
 
@@ -17,7 +18,7 @@ def ask_of(message: wire.LeaseAsk) -> Ask:
     facts = WorkerFacts(
         worker_id=message.worker_id,
         incarnation=message.incarnation,
-        pace=Pace(message.capacity, message.chain_speed, message.lanes),
+        paces=_paces(Pace(message.capacity, message.chain_speed, message.lanes), message.paces),
         kinds=tuple(message.kinds),
         instance_id=message.instance_id,
         host=message.host,
@@ -33,7 +34,7 @@ def heartbeat_of(message: wire.HeartbeatAsk) -> Heartbeat:
     return Heartbeat(
         worker_id=message.worker_id,
         incarnation=message.incarnation,
-        pace=Pace(message.capacity, message.chain_speed),
+        paces=_paces(Pace(message.capacity, message.chain_speed), message.paces),
         holding=_held(message.holding),
         checkpoints=tuple(
             (Held(item.job_id, item.epoch), machine.Checkpointed(item.state, item.done)) for item in message.checkpoints
@@ -96,6 +97,14 @@ def grants(jobs: Iterable[Job]) -> list[wire.LeasedJob]:
 def refs(held: Iterable[Held]) -> list[wire.HeldRef]:
     """Name leases."""
     return [wire.HeldRef(job_id=one.job_id, epoch=one.epoch) for one in held]
+
+
+def _paces(default: Pace, by_kind: Mapping[str, wire.KindPace]) -> Paces:
+    """Read how fast a worker is. ``default``: at the default kind, in the words of a worker that has no others."""
+    return {
+        DEFAULT_KIND: default,
+        **{kind: Pace(pace.capacity, pace.chain_speed, pace.lanes) for kind, pace in by_kind.items()},
+    }
 
 
 def _held(named: Sequence[wire.HeldRef]) -> tuple[Held, ...]:

@@ -33,7 +33,9 @@ class Metrics:
         self.jobs = Gauge("dynwork_jobs", "Jobs kept, by state.", ["state"], registry=registry)
         self.backlog_steps = Gauge("dynwork_backlog_steps", "Work ahead, steps.", registry=registry)
         self.backlog_seconds = Gauge(
-            "dynwork_backlog_seconds", "Work ahead for the present fleet, seconds; NaN without one.", registry=registry
+            "dynwork_backlog_seconds",
+            "Work ahead for the present fleet, seconds; NaN without one, or if a kind in it was never measured.",
+            registry=registry,
         )
         self.oldest_wait_seconds = Gauge(
             "dynwork_oldest_wait_seconds", "How long the first job in line has been due, seconds.", registry=registry

@@ -27,8 +27,8 @@ class Place:
 
     @property
     def full(self) -> bool:
-        """Whether, as far as is known, every lane of the worker has a chain."""
-        return self.holds >= self.facts.pace.lanes
+        """Whether every lane of the worker may have a chain: what kinds it holds is not known here."""
+        return self.holds >= self.facts.lanes_min
 
     def dismiss(self) -> None:
         """End the waiting: the answer is that there is nothing."""

@@ -73,7 +73,7 @@ class Rounds:
 
     async def ask(self, ask: Ask) -> Grant:
         """Carry out one ask for work, without waiting for any."""
-        return _sole(Grant, await self._pass(Ask, [ask], 1 + ask.facts.pace.lanes))
+        return _sole(Grant, await self._pass(Ask, [ask], 1 + ask.facts.lanes_max))
 
     async def _pass(self, kind: type[Item], items: Sequence[Item], weight: int) -> Sequence[Answer]:
         return await self._lines.join(kind, items, weight) if items else ()

@@ -1,17 +1,22 @@
 """How jobs and the fleet look from outside: pure functions from the store's values to the wire's.
 
-Times are ISO 8601 in UTC, to the millisecond. Estimates use what workers measured: a leased job advances at its
-worker's chain speed, a queued one first waits for the work ahead of it, which the whole fleet's capacity bears. An
-estimate that cannot be made is ``None``, never a guess.
+Times are ISO 8601 in UTC, to the millisecond. Estimates use what workers measured, for each kind: a leased job advances
+at its worker's chain speed, a queued one first waits for the work ahead of it, which the whole fleet's capacity bears.
+An estimate that cannot be made is ``None``, never a guess: work ahead of a kind that nobody has measured has no
+duration.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from statistics import fmean
 
 from dynwork import wire
+from dynwork.kinds import DEFAULT_KIND
+from dynwork.orchestrator.core.backlog import ahead
 from dynwork.orchestrator.core.instance import Instance
 from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.core.worker import Worker, WorkerState
@@ -20,15 +25,18 @@ from dynwork.orchestrator.store.port import Totals
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What estimates are made from. Speeds in steps per second; ``backlog_s``: the work ahead for the whole fleet."""
+    """What estimates are made from. ``backlog_s``: the work ahead for the whole fleet.
 
-    chain_speeds: Mapping[str, float] = field(default_factory=dict)
+    ``chain_speeds``: by kind, then by worker, those that were measured; steps per second.
+    """
+
+    chain_speeds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     backlog_s: float | None = None
 
-    @property
-    def average_speed(self) -> float | None:
-        """The chain speed to expect of a worker that is not known yet."""
-        return sum(self.chain_speeds.values()) / len(self.chain_speeds) if self.chain_speeds else None
+    def speed(self, kind: str, worker_id: str | None = None) -> float | None:
+        """The chain speed of this worker at ``kind``; of one that is not known, what is to be expected: the average."""
+        speeds = self.chain_speeds.get(kind, {})
+        return speeds.get(worker_id or "", fmean(speeds.values()) if speeds else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +49,30 @@ class Rates:
 
 def outlook(totals: Totals, workers: Iterable[Worker]) -> Outlook:
     """Return what the present fleet makes of the present backlog."""
-    ready = [worker for worker in workers if worker.state is WorkerState.READY]
-    capacity = sum(worker.facts.pace.capacity for worker in ready)
-    return Outlook(
-        chain_speeds={
-            worker.facts.worker_id: worker.facts.pace.chain_speed
-            for worker in ready
-            if worker.facts.pace.chain_speed > 0
-        },
-        backlog_s=totals.backlog_steps / capacity if capacity > 0 else None,
-    )
+    capacity: defaultdict[str, float] = defaultdict(float)
+    chain_speeds: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for facts in (worker.facts for worker in workers if worker.state is WorkerState.READY):
+        for kind, pace in facts.paces.items():
+            capacity[kind] += pace.capacity
+            if pace.chain_speed > 0:
+                chain_speeds[kind][facts.worker_id] = pace.chain_speed
+    work = ahead(totals.backlog, capacity)
+    known = any(capacity.values()) and not work.unmeasured
+    return Outlook(chain_speeds, work.seconds if known else None)
 
 
-def eta_s(job: Job, ahead: Outlook) -> float | None:
+def eta_s(job: Job, outlook: Outlook) -> float | None:
     """Estimate when the job ends, seconds from now."""
-    speed = ahead.average_speed
     if job.state is JobState.LEASED:
-        speed = ahead.chain_speeds.get(job.lease.worker_id or "", speed)
+        speed = outlook.speed(job.kind, job.lease.worker_id)
         return job.chain.remaining / speed if speed else None
-    if job.state is JobState.QUEUED and speed and ahead.backlog_s is not None:
-        return ahead.backlog_s + job.chain.remaining / speed
+    if job.state is JobState.QUEUED and outlook.backlog_s is not None:
+        speed = outlook.speed(job.kind)
+        return outlook.backlog_s + job.chain.remaining / speed if speed else None
     return None
 
 
-def job(job: Job, ahead: Outlook) -> wire.JobView:
+def job(job: Job, outlook: Outlook) -> wire.JobView:
     """Show a job to its owner. ``worker_id``: who has it, or who ended it."""
     return wire.JobView(
         job_id=job.job_id,
@@ -79,7 +87,7 @@ def job(job: Job, ahead: Outlook) -> wire.JobView:
         created_at=iso(job.created_at),
         started_at=_iso_or_none(job.started_at),
         completed_at=_iso_or_none(job.completed_at),
-        eta_s=eta_s(job, ahead),
+        eta_s=eta_s(job, outlook),
         hash=_hash(job),
         error=_fault(job),
         requeued_from=job.requeued_from,
@@ -114,7 +122,7 @@ def results(jobs: Sequence[Job]) -> list[wire.ResultView]:
     ]
 
 
-def stats(totals: Totals, ahead: Outlook, rates: Rates, oldest_wait_s: float) -> wire.Stats:
+def stats(totals: Totals, outlook: Outlook, rates: Rates, oldest_wait_s: float) -> wire.Stats:
     """Show the queue in numbers."""
     return wire.Stats(
         queued=totals.queued,
@@ -123,7 +131,7 @@ def stats(totals: Totals, ahead: Outlook, rates: Rates, oldest_wait_s: float) ->
         dead=totals.dead,
         cancelled=totals.cancelled,
         backlog_steps=totals.backlog_steps,
-        backlog_s=ahead.backlog_s,
+        backlog_s=outlook.backlog_s,
         submitted_per_s=rates.submitted_per_s,
         completed_per_s=rates.completed_per_s,
         oldest_wait_s=oldest_wait_s,
@@ -131,18 +139,19 @@ def stats(totals: Totals, ahead: Outlook, rates: Rates, oldest_wait_s: float) ->
 
 
 def worker(worker: Worker) -> wire.WorkerView:
-    """Show a worker."""
+    """Show a worker: how fast it is at the default kind."""
     facts = worker.facts
+    pace = facts.pace(DEFAULT_KIND)
     return wire.WorkerView(
         worker_id=facts.worker_id,
         instance_id=facts.instance_id,
         pid=facts.pid,
         host=facts.host,
         state=worker.state.value,
-        capacity=facts.pace.capacity,
-        chain_speed=facts.pace.chain_speed,
+        capacity=pace.capacity,
+        chain_speed=pace.chain_speed,
         leases=worker.leases,
-        lanes=facts.pace.lanes,
+        lanes=pace.lanes,
         path=facts.path,
         started_at=_iso_or_none(facts.started_at),
         last_seen_at=iso(worker.last_seen_at),

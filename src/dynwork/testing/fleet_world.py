@@ -17,6 +17,7 @@ from dynwork.orchestrator.store.memory import MemoryStore
 from dynwork.testing.clock import FakeClock
 from dynwork.testing.provider import ScriptedProvider
 
+KIND = "sha512-chain"
 CAPACITY = 100.0
 POLICY = ScalingPolicy(fleet_min=1, fleet_max=4, backlog_target_s=5.0, cooldown_s=5.0, boot_timeout_s=60.0)
 
@@ -65,8 +66,8 @@ class World:
 
     async def ask(self, instance_id: str, *, claim: bool = True) -> Sequence[Job]:
         """The machine's worker asks for work; without ``claim`` it takes no kind that there is: it only reports."""
-        kinds = ("sha512-chain",) if claim else ("none",)
-        facts = WorkerFacts(f"w-{instance_id}", "one", Pace(CAPACITY, CAPACITY), kinds, instance_id)
+        kinds = (KIND,) if claim else ("none",)
+        facts = WorkerFacts(f"w-{instance_id}", "one", {KIND: Pace(CAPACITY, CAPACITY)}, kinds, instance_id)
         held = tuple(Held(job.job_id, job.lease.epoch) for job in self.holding.get(instance_id, []))
         receipt = await self.store.commit(Round(asks=[Ask(facts, holding=held)]), self.clock.now())
         grants = receipt.grants[0].grants
@@ -75,7 +76,7 @@ class World:
 
     async def submit(self, jobs: int, steps: int) -> None:
         """Submit ``jobs`` of ``steps`` each."""
-        new = [Submission(new_id(), "local", None, "sha512-chain", 5, Chain(b"s", 0, steps)) for _ in range(jobs)]
+        new = [Submission(new_id(), "local", None, KIND, 5, Chain(b"s", 0, steps)) for _ in range(jobs)]
         await self.store.commit(Round(submissions=new), self.clock.now())
 
     async def complete(self, instance_id: str) -> None:

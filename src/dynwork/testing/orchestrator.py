@@ -27,6 +27,7 @@ from dynwork.testing.clock import FakeClock
 
 URL = "http://127.0.0.1:8100"
 OWNER = "local"
+KIND = "sha512-chain"
 
 T = TypeVar("T")
 ReplyT = TypeVar("ReplyT", bound=wire.Reply)
@@ -92,14 +93,15 @@ def job_id(number: int) -> str:
     return f"019a0000-0000-7000-8000-{number:012d}"
 
 
-def submission(number: int, total: int = 100, kind: str = "sha512-chain", priority: int = 5) -> Submission:
+def submission(number: int, total: int = 100, kind: str = KIND, priority: int = 5) -> Submission:
     """Return test job ``number``: ``total`` steps, the first one done."""
     return Submission(job_id(number), OWNER, None, kind, priority, Chain(bytes([number % 256]) * 8, 1, total))
 
 
 def ask(worker_id: str, lanes: int = 1, kinds: tuple[str, ...] = (), holding: tuple[Held, ...] = ()) -> Ask:
-    """Return an ask of a worker that makes 10 steps a second on each lane."""
-    return Ask(WorkerFacts(worker_id, f"{worker_id}-1", Pace(10.0 * lanes, 10.0, lanes), kinds), holding)
+    """Return an ask of a worker that makes 10 steps a second on each lane, of whatever kind it names."""
+    paces = dict.fromkeys(kinds or (KIND,), Pace(10.0 * lanes, 10.0, lanes))
+    return Ask(WorkerFacts(worker_id, f"{worker_id}-1", paces, kinds), holding)
 
 
 def lease_message(worker_id: str, *, wait_s: float = 0, holding: list[wire.HeldRef] | None = None) -> wire.LeaseAsk:

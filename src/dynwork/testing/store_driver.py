@@ -11,11 +11,13 @@ Builders make the commands; :class:`StoreDriver` sends one command a round at it
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dynwork.errors import DynworkError
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Chain, Instant, Job, JobState, Submission
 from dynwork.orchestrator.core.machine import Verdict
-from dynwork.orchestrator.core.worker import Pace, WorkerFacts
+from dynwork.orchestrator.core.worker import Pace, Paces, WorkerFacts
 from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Held, Pulse, Receipt, Report, Round
 from dynwork.orchestrator.store.port import Store, Swept
 
@@ -76,6 +78,11 @@ def reached(lease: str) -> tuple[bytes, int]:
     return state_after(name, done), done
 
 
+def paces_of(pace: Pace | Paces) -> Paces:
+    """Return paces by kind; one alone is the pace at :data:`KIND`."""
+    return {KIND: pace} if isinstance(pace, Pace) else pace
+
+
 # --- builders --------------------------------------------------------------------------------------------------------
 def submission(
     name: str, *, owner: str = OWNER, key: str | None = None, steps: int = STEPS, priority: int = 5
@@ -84,20 +91,25 @@ def submission(
     return Submission(job_id(name), owner, key, KIND, priority, Chain(b"start", 1, steps))
 
 
-def ask(worker: str, holding: str = "", *, unreported: str = "", pace: Pace = ONE_LANE, **facts: str) -> Ask:
+def of_kind(name: str, kind: str, steps: int = STEPS) -> Submission:
+    """A :func:`submission` of another kind of work."""
+    return replace(submission(name, steps=steps), kind=kind)
+
+
+def ask(worker: str, holding: str = "", *, unreported: str = "", pace: Pace | Paces = ONE_LANE, **facts: str) -> Ask:
     """An ask for work; ``facts`` may name ``kinds`` (separated by blanks) and ``instance_id``."""
     worker_id, incarnation = worker_of(worker)
     kinds = tuple(facts.get("kinds", "").split())
-    said = WorkerFacts(worker_id, incarnation, pace, kinds=kinds, instance_id=facts.get("instance_id"))
+    said = WorkerFacts(worker_id, incarnation, paces_of(pace), kinds=kinds, instance_id=facts.get("instance_id"))
     return Ask(said, helds(holding), helds(unreported))
 
 
-def heartbeat(worker: str, holding: str = "", pace: Pace = ONE_LANE) -> Heartbeat:
+def heartbeat(worker: str, holding: str = "", pace: Pace | Paces = ONE_LANE) -> Heartbeat:
     """A heartbeat; leases in ``holding`` that say how far they are carry checkpoints."""
     worker_id, incarnation = worker_of(worker)
     advanced = [lease for lease in holding.split() if "@" in lease]
     checkpoints = tuple((held(lease), machine.Checkpointed(*reached(lease))) for lease in advanced)
-    return Heartbeat(worker_id, incarnation, pace, helds(holding), checkpoints)
+    return Heartbeat(worker_id, incarnation, paces_of(pace), helds(holding), checkpoints)
 
 
 def report(worker: str, lease: str, event: machine.Report) -> Report:
@@ -143,15 +155,15 @@ class StoreDriver:
         """Submit one job."""
         return (await self.commit(Round(submissions=[one]))).submissions[0]
 
-    async def ask(self, worker: str, holding: str = "", *, pace: Pace = ONE_LANE, **facts: str) -> Grant:
+    async def ask(self, worker: str, holding: str = "", *, pace: Pace | Paces = ONE_LANE, **facts: str) -> Grant:
         """Ask for work; see :func:`ask`."""
         return (await self.commit(Round(asks=[ask(worker, holding, pace=pace, **facts)]))).grants[0]
 
-    async def lease(self, worker: str, holding: str = "", *, pace: Pace = ONE_LANE, **facts: str) -> str:
+    async def lease(self, worker: str, holding: str = "", *, pace: Pace | Paces = ONE_LANE, **facts: str) -> str:
         """Ask for work and return what was given, as ``j1#1 j2#1``."""
         return lease_names((await self.ask(worker, holding, pace=pace, **facts)).grants)
 
-    async def beat(self, worker: str, holding: str = "", pace: Pace = ONE_LANE) -> Pulse:
+    async def beat(self, worker: str, holding: str = "", pace: Pace | Paces = ONE_LANE) -> Pulse:
         """Send a heartbeat; see :func:`heartbeat`."""
         return (await self.commit(Round(heartbeats=[heartbeat(worker, holding, pace)]))).pulses[0]
 

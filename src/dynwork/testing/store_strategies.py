@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from dynwork.orchestrator.core.job import Chain, Submission
 from dynwork.orchestrator.core.leasing import LeasePolicy
 from dynwork.orchestrator.core.retry import RetryPolicy
-from dynwork.orchestrator.core.worker import Pace
+from dynwork.orchestrator.core.worker import Pace, Paces
 from dynwork.orchestrator.store.port import Rules
 from dynwork.testing.store_driver import KIND, job_id
 
@@ -18,7 +18,12 @@ RULES = Rules(
 )
 OWNERS = ("ann", "bob")
 NAMES = tuple(f"j{n}" for n in range(1, 7))
-PACES = (Pace(50.0, 50.0, 1), Pace(200.0, 80.0, 3), Pace(0.0, 0.0, 2))
+PACES: tuple[Paces, ...] = (
+    {KIND: Pace(50.0, 50.0, 1), "other": Pace(50.0, 50.0, 1)},
+    {KIND: Pace(200.0, 80.0, 3), "other": Pace(2.0, 1.0, 2)},
+    {KIND: Pace(200.0, 80.0, 3), "other": Pace(0.0, 0.0, 1)},
+    {KIND: Pace(0.0, 0.0, 2)},
+)
 
 # A lease as somebody names it: mostly the present one, at times a past one, one to come, or under a false name.
 NamedLease = tuple[str, int, str | None]

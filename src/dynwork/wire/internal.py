@@ -110,7 +110,9 @@ class Failure(HeldRef):
 
 
 HELD_MAX = 20_000
+KINDS_MAX = 100
 Holding = Annotated[list[HeldRef], Field(max_length=HELD_MAX)]
+Lanes = Annotated[int, Field(ge=1, le=65536)]
 
 
 class WorkerMessage(Wire):
@@ -120,34 +122,31 @@ class WorkerMessage(Wire):
     incarnation: Id
 
 
-LaneCount = Annotated[int, Field(ge=1, le=65536)]
-
-
 class KindPace(Wire):
-    """How fast a worker is at one kind, as it measured; a kind that it never ran has the rates 0. Steps per second."""
+    """How fast a worker is at one kind, steps per second. One that it has and never measured has the rates 0."""
 
     capacity: Rate
     chain_speed: Rate
-    lanes: LaneCount
+    lanes: Lanes
 
 
-Paces = Annotated[dict[Id, KindPace], Field(max_length=100)]
+Paces = Annotated[dict[Id, KindPace], Field(max_length=KINDS_MAX)]
 
 
 class LeaseAsk(WorkerMessage):
     """``POST /internal/lease``: long-poll for work. ``wait_s``: how long to park it when there is none.
 
-    ``paces`` by kind; ``capacity``, ``chain_speed`` and ``lanes`` are those of the default kind.
+    ``capacity``, ``chain_speed`` and ``lanes`` are those of the default kind; ``paces`` has every kind by its name.
     """
 
     capacity: Rate
     chain_speed: Rate
-    lanes: LaneCount
+    lanes: Lanes
     paces: Paces = Field(default_factory=dict)
     holding: Holding = Field(default_factory=list)
     unreported: Holding = Field(default_factory=list)
     wait_s: WaitSeconds = 0
-    kinds: Annotated[list[Id], Field(max_length=100)] = Field(default_factory=list)
+    kinds: Annotated[list[Id], Field(max_length=KINDS_MAX)] = Field(default_factory=list)
     instance_id: Id | None = None
     host: Annotated[str, Field(max_length=255)] | None = None
     pid: Annotated[int, Field(ge=0, le=2**62)] | None = None
@@ -175,7 +174,10 @@ class LeaseReply(Reply):
 
 
 class HeartbeatAsk(WorkerMessage):
-    """``POST /internal/heartbeat``: I live, this is all I hold, these chains advanced."""
+    """``POST /internal/heartbeat``: I live, this is all I hold, these chains advanced.
+
+    ``capacity`` and ``chain_speed`` are those of the default kind; ``paces`` has every kind by its name.
+    """
 
     capacity: Rate
     chain_speed: Rate

@@ -71,7 +71,10 @@ class ResultsPage(Wire):
 
 
 class Stats(Wire):
-    """The queue in numbers. ``backlog_s`` is the work ahead for the whole present fleet, seconds."""
+    """The queue in numbers. ``backlog_s`` is the work ahead for the whole present fleet, seconds.
+
+    It is null while that cannot be told: no worker, or work of a kind that none has measured yet.
+    """
 
     queued: int
     leased: int

@@ -1,9 +1,13 @@
 """How many workers: a plan from the work ahead, not from the number of messages.
 
-Every job says how many steps it has left and every worker how many it makes a second, so the work ahead is known in
-seconds. The fleet should be able to do it within ``backlog_target_s``:
+Every job says how many steps it has left and every worker how many it makes a second of each kind, so the work ahead is
+known in seconds (:mod:`.backlog`). The fleet should be able to do it within ``backlog_target_s``:
 
-    want = ceil(backlog_steps / (capacity of one worker * backlog_target_s)),  within [fleet_min, fleet_max]
+    want = ceil(seconds of work ahead for one worker / backlog_target_s),  within [fleet_min, fleet_max]
+
+While jobs wait of a kind that nobody has measured, it wants one worker more than are busy: that one shows how fast they
+are, and what else is needed is bought when that is known. If they keep all workers busy and still show nothing, the
+fleet grows on, one at a time.
 
 A chain cannot be split, so more workers than busy ones plus waiting jobs are of no use. Machines that are still
 booting count as workers: what was ordered is not ordered again. Growing needs no cooldown for that reason. Shrinking
@@ -16,11 +20,13 @@ idle first, and never within ``cooldown_s`` of a launch.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from dynwork.orchestrator.core.backlog import Ahead, Backlog, ahead
 from dynwork.orchestrator.core.job import Instant
+from dynwork.orchestrator.core.worker import Paces
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +45,14 @@ class ScalingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """The work ahead: ``backlog_steps`` over queued and leased jobs, ``queued`` jobs that no worker has yet."""
+    """The work ahead, by kind."""
 
-    backlog_steps: float
-    queued: int
+    backlog: Mapping[str, Backlog]
+
+    @property
+    def queued(self) -> int:
+        """The jobs that no worker has yet."""
+        return sum(work.queued for work in self.backlog.values())
 
 
 class MemberState(StrEnum):
@@ -56,7 +66,7 @@ class MemberState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One machine that has not ended. ``capacity``: its worker's steps per second, ``None`` until it was heard of.
+    """One machine that has not ended. ``paces``: how fast its worker is, by kind; empty until it was heard of.
 
     ``since``: when it was launched (booting), last busy (ready) or last heard of (silent).
     """
@@ -65,7 +75,7 @@ class Member:
     state: MemberState
     since: Instant
     launched_at: Instant
-    capacity: float | None = None
+    paces: Paces = field(default_factory=dict)
     leases: int = 0
 
 
@@ -113,21 +123,25 @@ def overdue(fleet: Sequence[Member], policy: ScalingPolicy, now: Instant) -> lis
 def _want(demand: Demand, usable: Sequence[Member], policy: ScalingPolicy) -> int:
     busy = sum(member.leases > 0 for member in usable)
     of_use = busy + demand.queued
-    capacity = _capacity(usable)
+    work = _ahead(demand, usable)
     if of_use == 0:
         sized = 0
-    elif capacity is None:
-        sized = 1  # one worker shows how fast they are; the rest is bought when that is known
     else:
-        workers = demand.backlog_steps / (capacity * policy.backlog_target_s)
+        workers = work.seconds / policy.backlog_target_s
+        if any(unmeasured.queued for unmeasured in work.unmeasured.values()):
+            workers = max(workers, busy + 1)
         sized = max(math.ceil(min(workers, of_use, policy.fleet_max)), 1)  # a job may wait that has no step left
     return min(max(sized, busy, policy.fleet_min), policy.fleet_max)
 
 
-def _capacity(usable: Sequence[Member]) -> float | None:
-    """Return the steps per second of one worker: the average of those that were measured."""
-    measured = [member.capacity for member in usable if member.capacity]
-    return sum(measured) / len(measured) if measured else None
+def _ahead(demand: Demand, usable: Sequence[Member]) -> Ahead:
+    """Return the work ahead for one worker, who is as fast as the average of those that measured themselves."""
+    capacity = {}
+    for kind in demand.backlog:
+        rates = [member.paces[kind].capacity for member in usable if kind in member.paces]
+        measured = [rate for rate in rates if rate > 0]
+        capacity[kind] = sum(measured) / max(len(measured), 1)
+    return ahead(demand.backlog, capacity)
 
 
 def _drainable(usable: Sequence[Member], policy: ScalingPolicy, now: Instant) -> list[Member]:
@@ -147,14 +161,14 @@ def _words(demand: Demand, usable: Sequence[Member], want: int, policy: ScalingP
     workers = f"{len(usable)} worker{'' if len(usable) == 1 else 's'}"
     if booting:
         workers += f" ({booting} booting)"
-    capacity = _capacity(usable)
-    if demand.backlog_steps <= 0:
-        work = "no work ahead"
-    elif capacity is None:
-        work = f"{demand.backlog_steps:.0f} steps ahead at a rate not known yet"
-    else:
-        work = f"{demand.backlog_steps / (capacity * len(usable)):.1f} s of work ahead"
+    work = _ahead(demand, usable)
+    parts = [f"{work.seconds / len(usable):.1f} s of work"] if work.seconds > 0 else []
+    parts += [
+        f"{unmeasured.steps:.0f} steps of {kind} at a rate not known yet"
+        for kind, unmeasured in sorted(work.unmeasured.items())
+        if unmeasured.steps > 0
+    ]
     return (
-        f"{work} for {workers}, target {policy.backlog_target_s:.1f} s;"
+        f"{' and '.join(parts) or 'no work'} ahead for {workers}, target {policy.backlog_target_s:.1f} s;"
         f" want {want} of {policy.fleet_min} to {policy.fleet_max}"
     )

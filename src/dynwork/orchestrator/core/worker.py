@@ -2,11 +2,15 @@
 
 A worker's lease on all its jobs is ONE deadline, ``lease_until``: a heartbeat renews one row, however many chains it
 holds.
+
+A worker runs several kinds of work, and a step of one may take a thousand times as long as a step of another: how fast
+it is, is known for each kind.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from dynwork.orchestrator.core.job import Instant
@@ -14,7 +18,7 @@ from dynwork.orchestrator.core.job import Instant
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a worker is. Rates are steps per second.
+    """How fast a worker is at one kind of work. Rates are steps per second, 0 until it has measured them.
 
     ``capacity``: all lanes full; ``chain_speed``: one chain alone; ``lanes``: chains that advance at the same time.
     """
@@ -24,19 +28,46 @@ class Pace:
     lanes: int = 1
 
 
+Paces = Mapping[str, Pace]
+"""By the name of the kind."""
+
+UNMEASURED = Pace(0.0, 0.0)
+"""The pace at a kind that the worker says nothing of."""
+
+
+def updated(known: Paces, said: Paces) -> Paces:
+    """Return the paces after a heartbeat that ``said`` new rates: lanes, and what it leaves out, stay as known."""
+    rates = {kind: replace(pace, lanes=known.get(kind, pace).lanes) for kind, pace in said.items()}
+    return {**known, **rates}
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerFacts:
     """What a worker says of itself when it asks for work. ``kinds`` empty: it takes any kind."""
 
     worker_id: str
     incarnation: str
-    pace: Pace
+    paces: Paces = field(default_factory=dict)
     kinds: tuple[str, ...] = ()
     instance_id: str | None = None
     host: str | None = None
     pid: int | None = None
     path: str | None = None
     started_at: Instant | None = None
+
+    def pace(self, kind: str) -> Pace:
+        """How fast it is at ``kind``."""
+        return self.paces.get(kind, UNMEASURED)
+
+    @property
+    def lanes_min(self) -> int:
+        """The lanes of the kind that has the fewest: with as many chains it may be full."""
+        return min((pace.lanes for pace in self.paces.values()), default=1)
+
+    @property
+    def lanes_max(self) -> int:
+        """The lanes of the kind that has the most."""
+        return max((pace.lanes for pace in self.paces.values()), default=1)
 
 
 class WorkerState(StrEnum):

@@ -108,8 +108,7 @@ class Autoscaler:
             await self._repair(epoch, sight)
             sight = replace(sight, instances=await self._store.instances())
             await self._end_overdue(epoch, sight)
-            totals = await self._store.totals()
-            demand = Demand(totals.backlog_steps, totals.queued)
+            demand = Demand((await self._store.totals()).backlog)
             await self._act(epoch, scaling.plan(demand, members(sight), self._rules.policy, sight.now))
         except StaleLeaderError:
             self._decide("wait: the leadership has passed to another")

@@ -118,7 +118,7 @@ def _member(row: Instance, worker: Worker | None) -> Member:
         MemberState.SILENT if lost else MemberState.READY,
         since=worker.last_seen_at if lost else worker.busy_at,
         launched_at=launched_at,
-        capacity=worker.facts.pace.capacity or None,
+        paces=worker.facts.paces,
         leases=worker.leases,
     )
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.core.worker import Worker
-from dynwork.orchestrator.store import tables
+from dynwork.orchestrator.store import tables, tally
 from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.rows import (
     LEASED,
@@ -66,19 +66,13 @@ _TAKE_POSITIONS = (
     .values(position=tables.cluster.c.position + bindparam("taken"))
     .returning(tables.cluster.c.position)
 )
-_TALLIED = [column for column in tables.tally.c if column.name != "shard"]
-_ADD_TO_TALLY = (
-    update(tables.tally)
-    .where(tables.tally.c.shard == bindparam("at"))
-    .values({column.name: column + bindparam(f"add_{column.name}") for column in _TALLIED})
-)
 
 
 class Batch:
     """One transaction's view of jobs and workers, and what it changed."""
 
     def __init__(self, conn: Connection, rules: Rules, now: Instant, shard: str) -> None:
-        """``shard`` names the row of the totals that this writer keeps."""
+        """``shard`` names the rows of the totals that this writer keeps."""
         self.conn = conn
         self.rules = rules
         self.now = now
@@ -93,7 +87,7 @@ class Batch:
         self._known_workers: set[str] = set()
         self._dirty_workers: set[str] = set()
         self._before: dict[str, JobState | None] = {}
-        self._totals: Counter[str] = Counter()
+        self._totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     # -- locking, which is loading
     def lock_workers(self, worker_ids: Iterable[str]) -> None:
@@ -149,7 +143,7 @@ class Batch:
         """Take in a new job."""
         self._new.add(job.job_id)
         self._before[job.job_id] = None
-        self._totals["submitted"] += 1
+        self._totals[job.kind]["submitted"] += 1
         self._put(None, job)
 
     def put_worker(self, worker: Worker) -> None:
@@ -168,16 +162,17 @@ class Batch:
         self._keep_lease(after)
         if after.terminal and not (before is not None and before.terminal):
             self.ended.append(after.job_id)
-            self._totals["completed"] += after.state is JobState.SUCCEEDED
+            self._totals[after.kind]["completed"] += after.state is JobState.SUCCEEDED
 
     def _keep_lease(self, job: Job) -> None:
         if job.state is JobState.LEASED and job.lease.worker_id is not None:
             self.leases[job.lease.worker_id].add(job.job_id)
 
     def _count(self, job: Job, sign: int) -> None:
-        self._totals[job.state.value] += sign
+        totals = self._totals[job.kind]
+        totals[job.state.value] += sign
         if not job.terminal:
-            self._totals["backlog_steps"] += sign * job.chain.remaining
+            totals["backlog_steps"] += sign * job.chain.remaining
 
     @property
     def claimable(self) -> int:
@@ -193,7 +188,7 @@ class Batch:
     @property
     def queued_here(self) -> int:
         """By how many this transaction has raised the number of queued jobs so far."""
-        return self._totals[JobState.QUEUED.value]
+        return sum(totals[JobState.QUEUED.value] for totals in self._totals.values())
 
     # -- writing
     def flush(self) -> None:
@@ -233,15 +228,10 @@ class Batch:
 
         The counter's row comes last: what is written after it is locked already, or new.
         """
-        self._add_to_tally()
+        tally.add(self.conn, self.shard, self._totals)
         self.flush()
         if self.ended:
             last = self.conn.execute(_TAKE_POSITIONS, {"taken": len(self.ended)}).scalar_one()
             for position, job_id in enumerate(self.ended, start=last - len(self.ended) + 1):
                 self.jobs[job_id] = replace(self.jobs[job_id], position=position)
         self.flush()
-
-    def _add_to_tally(self) -> None:
-        if any(self._totals.values()):
-            changes = {f"add_{column.name}": self._totals[column.name] for column in _TALLIED}
-            self.conn.execute(_ADD_TO_TALLY, {"at": self.shard, **changes})

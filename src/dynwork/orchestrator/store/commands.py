@@ -13,7 +13,7 @@ from dynwork.errors import DynworkError
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Job, Submission
 from dynwork.orchestrator.core.machine import Verdict
-from dynwork.orchestrator.core.worker import Pace, WorkerFacts
+from dynwork.orchestrator.core.worker import Paces, WorkerFacts
 
 
 # --- what is asked of a round ----------------------------------------------------------------------------------------
@@ -43,7 +43,8 @@ class Report:
 class Heartbeat:
     """A worker lives, and this is all it holds (unacknowledged reports included). Answer: :class:`Pulse`.
 
-    Renews the worker's row (``lease_until = now + lease_s``) and its rates; its lanes are told by asks. A lease of the
+    Renews the worker's row (``lease_until = now + lease_s``) and its rates, by kind
+    (:func:`~dynwork.orchestrator.core.worker.updated`); its lanes are told by asks. A lease of the
     latest epoch that had merely expired goes on; then the checkpoints of current leases are taken, whether listed or
     not. Holding a lease, or being granted one again, moves ``busy_at`` to ``now``. A heartbeat of an incarnation that
     is not the worker's latest renews nothing and hears that all it holds is stale; a worker that the store does not
@@ -56,7 +57,7 @@ class Heartbeat:
 
     worker_id: str
     incarnation: str
-    pace: Pace
+    paces: Paces
     holding: tuple[Held, ...] = ()
     checkpoints: tuple[tuple[Held, machine.Checkpointed], ...] = ()
 
@@ -80,7 +81,8 @@ class Ask:
     reply that carried them was lost. Then new work: chains for all lanes plus what starts within ``prefetch_s``
     (:class:`~dynwork.orchestrator.core.leasing.Hand`, over the steps remaining of what it holds less what is
     unreported), in claim order: priority, highest first; then ``not_before``; then job id; never before
-    ``not_before``; only kinds that the worker knows. Any grant moves ``busy_at`` to ``now``. A draining worker gets
+    ``not_before``; only kinds that the worker knows. The first such job that there is no room for ends the grant, so
+    that no kind can keep another waiting for ever. Any grant moves ``busy_at`` to ``now``. A draining worker gets
     nothing.
     """
 

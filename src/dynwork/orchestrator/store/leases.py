@@ -14,7 +14,7 @@ from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Job, JobState, LeaseEnd, LeaseRef
 from dynwork.orchestrator.core.leasing import Hand
 from dynwork.orchestrator.core.machine import Verdict
-from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState
+from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState, updated
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.claims import Queue, claim_order
 from dynwork.orchestrator.store.commands import Ask, Grant, Heartbeat, Held, Pulse, Report
@@ -47,9 +47,9 @@ def heartbeat(batch: Batch, said: Heartbeat) -> Pulse:
     if known is not None and known.facts.incarnation != said.incarnation:
         return Pulse(stale=said.holding)
     if known is None:
-        facts = WorkerFacts(said.worker_id, said.incarnation, said.pace)
+        facts = WorkerFacts(said.worker_id, said.incarnation, said.paces)
     else:
-        facts = replace(known.facts, pace=replace(said.pace, lanes=known.facts.pace.lanes))
+        facts = replace(known.facts, paces=updated(known.facts.paces, said.paces))
     drain = _heard(batch, facts, known) is WorkerState.DRAINING
     if not drain:
         _renew(batch, said.holding, said.incarnation)
@@ -92,13 +92,15 @@ def _claim(batch: Batch, said: Ask, queue: Queue) -> list[Job]:
     facts = said.facts
     unreported = {(held.job_id, held.epoch) for held in said.unreported}
     leased = (batch.jobs[job_id] for job_id in batch.leases[facts.worker_id])
-    held = [job.chain.remaining for job in leased if (job.job_id, job.lease.epoch) not in unreported]
-    hand = Hand(facts.pace, held, batch.rules.leasing)
+    held = [(job.kind, job.chain.remaining) for job in leased if (job.job_id, job.lease.epoch) not in unreported]
+    hand = Hand(facts.paces, held, batch.rules.leasing)
     claimed: list[Job] = []
-    while hand.wants and (job := queue.peek(facts.kinds)) is not None:
+    if facts.kinds and not any(map(hand.wants, facts.kinds)):
+        return claimed  # the queue is not looked at for a worker that is full
+    while (job := queue.peek(facts.kinds)) is not None and hand.wants(job.kind):
         queue.pop(job)
         batch.take(job)
-        hand.deal(job.chain.remaining)
+        hand.deal(job.kind, job.chain.remaining)
         claimed.append(batch.step(job.job_id, machine.Leased(facts.worker_id, facts.incarnation)))
     return claimed
 

@@ -17,6 +17,7 @@ from itertools import takewhile
 from dynwork import ids
 from dynwork.errors import CursorExpiredError, StaleLeaderError
 from dynwork.orchestrator.core import instance
+from dynwork.orchestrator.core.backlog import Backlog
 from dynwork.orchestrator.core.instance import Drained, Instance, InstanceState
 from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.core.worker import Worker, WorkerState
@@ -130,7 +131,7 @@ class MemoryStore:
             succeeded=states.count(JobState.SUCCEEDED),
             dead=states.count(JobState.DEAD),
             cancelled=states.count(JobState.CANCELLED),
-            backlog_steps=float(sum(job.chain.remaining for job in jobs if not job.terminal)),
+            backlog=_backlog([job for job in jobs if not job.terminal]),
             submitted=self._books.submitted,
             completed=self._books.completed,
         )
@@ -208,6 +209,17 @@ class MemoryStore:
             if present is None or present.epoch != epoch:
                 raise StaleLeaderError(f"leadership {epoch} has passed; nothing was changed")
             yield work.books
+
+
+def _backlog(jobs: Sequence[Job]) -> dict[str, Backlog]:
+    """The work ahead in jobs that have not ended, by kind."""
+    return {
+        kind: Backlog(
+            queued=sum(job.state is JobState.QUEUED for job in jobs if job.kind == kind),
+            steps=float(sum(job.chain.remaining for job in jobs if job.kind == kind)),
+        )
+        for kind in {job.kind for job in jobs}
+    }
 
 
 def _ended(books: Books) -> list[Job]:

@@ -15,7 +15,7 @@ from dynwork.orchestrator.core.instance import InstanceState
 from dynwork.orchestrator.core.job import Instant, Job, JobState, LeaseEnd, LeaseRef, Submission
 from dynwork.orchestrator.core.leasing import Hand
 from dynwork.orchestrator.core.machine import Verdict
-from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState
+from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState, updated
 from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Held, Pulse, Report
 from dynwork.orchestrator.store.memory_books import Books, claim_order
 from dynwork.orchestrator.store.port import Rules, Swept
@@ -60,11 +60,11 @@ class Transaction:
         """Renew the worker's row; take its checkpoints; tell it what became of what it holds."""
         known = self.books.workers.get(beat.worker_id)
         if known is None:
-            self._hear(WorkerFacts(beat.worker_id, beat.incarnation, beat.pace))
+            self._hear(WorkerFacts(beat.worker_id, beat.incarnation, beat.paces))
         elif known.facts.incarnation != beat.incarnation:
             return Pulse(stale=beat.holding)
-        else:  # lanes are told when asking for work
-            self._hear(replace(known.facts, pace=replace(beat.pace, lanes=known.facts.pace.lanes)))
+        else:
+            self._hear(replace(known.facts, paces=updated(known.facts.paces, beat.paces)))
         drain = self._draining(beat.worker_id)
         if not drain:
             self._renew(beat.holding, beat.incarnation)
@@ -121,14 +121,15 @@ class Transaction:
         self._renew(listed, incarnation)
         again = self._unlisted(worker_id, listed)
         computing = [job for job in self.books.leases_of(worker_id) if _held(job) not in ask.unreported]
-        hand = Hand(ask.facts.pace, [job.chain.remaining for job in computing], self._rules.leasing)
+        hand = Hand(ask.facts.paces, [(job.kind, job.chain.remaining) for job in computing], self._rules.leasing)
         fresh = []
         for job in self._due():
-            if not hand.wants:
+            if ask.facts.kinds and job.kind not in ask.facts.kinds:
+                continue
+            if not hand.wants(job.kind):
                 break
-            if not ask.facts.kinds or job.kind in ask.facts.kinds:
-                hand.deal(job.chain.remaining)
-                fresh.append(self._step(job, machine.Leased(worker_id, incarnation)))
+            hand.deal(job.kind, job.chain.remaining)
+            fresh.append(self._step(job, machine.Leased(worker_id, incarnation)))
         if again or fresh:
             self._busy(worker_id)
         return Grant((*again, *fresh))

@@ -14,11 +14,12 @@ All times are seconds since the epoch and are given by the caller; a store reads
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from dynwork.orchestrator.core import instance
+from dynwork.orchestrator.core.backlog import Backlog
 from dynwork.orchestrator.core.instance import Instance
 from dynwork.orchestrator.core.job import Instant, Job
 from dynwork.orchestrator.core.leasing import LeasePolicy
@@ -40,9 +41,9 @@ class Rules:
 class Totals:
     """How many jobs are in each state, and the work ahead; kept inside the transactions, never counted.
 
-    ``backlog_steps`` sums ``total - done`` over queued and leased jobs (float: it may pass 2^63). ``submitted`` (new
-    jobs) and ``completed`` (jobs that succeeded) only ever rise: rates are differences. The five states count what is
-    kept: retention lowers them.
+    ``backlog`` has the kinds with queued or leased jobs, and no others. ``submitted`` (new jobs) and ``completed``
+    (jobs that succeeded) only ever rise: rates are differences. The five states count what is kept: retention lowers
+    them.
     """
 
     queued: int = 0
@@ -50,9 +51,14 @@ class Totals:
     succeeded: int = 0
     dead: int = 0
     cancelled: int = 0
-    backlog_steps: float = 0.0
+    backlog: Mapping[str, Backlog] = field(default_factory=dict)
     submitted: int = 0
     completed: int = 0
+
+    @property
+    def backlog_steps(self) -> float:
+        """The steps ahead, whatever they are steps of."""
+        return sum(work.steps for work in self.backlog.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from dynwork.orchestrator.core.instance import Instance
 from dynwork.orchestrator.core.job import Job
 from dynwork.orchestrator.core.worker import Worker
 from dynwork.orchestrator.store import tables
-from dynwork.orchestrator.store.port import FeedPage, Totals
+from dynwork.orchestrator.store.port import FeedPage
 from dynwork.orchestrator.store.rows import LEASED, SELECT_JOB, SELECT_WORKER, SUCCEEDED, instance_of, job_of, worker_of
 
-_j, _t = tables.job.c, tables.tally.c
+_j = tables.job.c
 _JOB = SELECT_JOB.where(_j.job_id == bindparam("job_id"), _j.owner == bindparam("owner"))
 _NEWEST = (
     SELECT_JOB.where(_j.owner == bindparam("owner"), _j.position.is_not(None), _j.state == SUCCEEDED)
@@ -27,8 +27,6 @@ _FEED = (
     .limit(bindparam("limit"))
 )
 _POSITIONS = select(tables.cluster.c.position, tables.cluster.c.retired_position)
-_COUNTED = ("queued", "leased", "succeeded", "dead", "cancelled", "submitted", "completed")
-_TOTALS = select(*(func.coalesce(func.sum(_t[name]), 0) for name in ("backlog_steps", *_COUNTED)))
 _LEASES = (
     select(_j.worker_id, func.count().label("leases"))
     .where(_j.state == LEASED, _j.worker_id.is_not(None))
@@ -59,14 +57,6 @@ def feed(conn: Connection, owner: str, after: int | None, limit: int) -> FeedPag
     jobs = [job_of(row) for row in conn.execute(_FEED, {"owner": owner, "after": since, "limit": limit})]
     full = len(jobs) == limit
     return FeedPage(jobs, jobs[-1].position or 0 if full else newest)
-
-
-def totals(conn: Connection) -> Totals:
-    """See :meth:`dynwork.orchestrator.store.port.Store.totals`."""
-    backlog, *counts = conn.execute(_TOTALS).one()
-    numbers = dict(zip(_COUNTED, map(int, counts), strict=True))
-    waiting = numbers["queued"] + numbers["leased"]
-    return Totals(backlog_steps=float(backlog) if waiting else 0.0, **numbers)  # sums of floats may leave a crumb
 
 
 def workers(conn: Connection) -> Sequence[Worker]:

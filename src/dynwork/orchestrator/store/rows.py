@@ -128,7 +128,7 @@ def worker_of(row: Row[Any], leases: int = 0) -> Worker:
     facts = WorkerFacts(
         worker_id=row.worker_id,
         incarnation=row.incarnation,
-        pace=Pace(row.capacity, row.chain_speed, row.lanes),
+        paces={kind: Pace(*figures) for kind, figures in row.paces.items()},
         kinds=tuple(row.kinds.split(",")) if row.kinds else (),
         instance_id=row.instance_id,
         host=row.host,
@@ -145,9 +145,7 @@ def worker_columns(worker: Worker) -> dict[str, object]:
     return {
         "worker_id": facts.worker_id,
         "incarnation": facts.incarnation,
-        "capacity": facts.pace.capacity,
-        "chain_speed": facts.pace.chain_speed,
-        "lanes": facts.pace.lanes,
+        "paces": {kind: [pace.capacity, pace.chain_speed, pace.lanes] for kind, pace in facts.paces.items()},
         "kinds": ",".join(facts.kinds),
         "instance_id": facts.instance_id,
         "host": facts.host,

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
@@ -30,7 +30,7 @@ from dynwork.ids import new_id
 from dynwork.orchestrator.core.instance import Event, Instance
 from dynwork.orchestrator.core.job import Instant, Job
 from dynwork.orchestrator.core.worker import Worker
-from dynwork.orchestrator.store import claims, fleet, reading, sweeping, tables
+from dynwork.orchestrator.store import claims, fleet, reading, sweeping, tally
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.commands import Receipt, Round
 from dynwork.orchestrator.store.migrate import migrate
@@ -69,7 +69,7 @@ class SqliteStore:
         except OSError as error:
             raise ConfigurationError(f"cannot use {self._path}: {error.strerror}; set DYNWORK_DATA_DIR") from error
         try:
-            self._cluster_id = await self._write(_prepare)
+            self._cluster_id = await self._write(lambda conn: migrate(conn, new_id()))
             self._opened = _identities(self._path)
         except BaseException:
             await self.close()
@@ -132,7 +132,7 @@ class SqliteStore:
 
     async def totals(self) -> Totals:
         """See :meth:`Store.totals`."""
-        return await self._read(reading.totals)
+        return await self._read(tally.totals)
 
     async def workers(self) -> Sequence[Worker]:
         """See :meth:`Store.workers`."""
@@ -186,14 +186,6 @@ class SqliteStore:
             detail = f"{self._path} was deleted or replaced while it was open: put it back, or start again without it"
             raise StoreUnavailableError(detail)
         return done
-
-
-def _prepare(conn: Connection) -> str:
-    cluster_id = migrate(conn, new_id())
-    if conn.scalar(select(tables.tally.c.shard).where(tables.tally.c.shard == _SHARD)) is None:
-        zeros = {column.name: 0 for column in tables.tally.c if column.name != "shard"}
-        conn.execute(insert(tables.tally).values(shard=_SHARD, **zeros))
-    return cluster_id
 
 
 def _engine(path: Path, mode: str, begin: str, connections: int) -> Engine:

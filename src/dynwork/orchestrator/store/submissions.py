@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, func, select, tuple_
+from sqlalchemy import bindparam, tuple_
 
 from dynwork.errors import DynworkError, KeyReusedError, QueueFullError
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Job, JobState, Submission
-from dynwork.orchestrator.store import tables
+from dynwork.orchestrator.store import tables, tally
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.rows import SELECT_JOB, chunks, job_of
 
@@ -17,7 +17,6 @@ _c = tables.job.c
 _BY_KEY = SELECT_JOB.where(
     tuple_(_c.owner, _c.key).in_(bindparam("keys", expanding=True)), _c.key.is_not(None)
 ).with_for_update()
-_QUEUED = select(func.coalesce(func.sum(tables.tally.c.queued), 0))
 
 
 def submit(batch: Batch, submissions: Sequence[Submission]) -> list[Job | DynworkError]:
@@ -26,7 +25,7 @@ def submit(batch: Batch, submissions: Sequence[Submission]) -> list[Job | Dynwor
         return []
     by_key = _stored_keys(batch, submissions)
     batch.lock_jobs(submission.job_id for submission in submissions)
-    room = batch.rules.queue_jobs_max - int(batch.conn.execute(_QUEUED).scalar_one()) - batch.queued_here
+    room = batch.rules.queue_jobs_max - tally.queued(batch.conn) - batch.queued_here
     answers: list[Job | DynworkError] = []
     for submission in submissions:
         key = (submission.owner, submission.key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 from sqlalchemy import bindparam, delete, exists, or_, select, update
@@ -9,30 +10,25 @@ from sqlalchemy import bindparam, delete, exists, or_, select, update
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Instant
 from dynwork.orchestrator.core.worker import WorkerState
-from dynwork.orchestrator.store import tables
+from dynwork.orchestrator.store import tables, tally
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.port import Swept
 from dynwork.orchestrator.store.rows import LEASED, chunks
 
-_j, _w, _t = tables.job.c, tables.worker.c, tables.tally.c
+_j, _w = tables.job.c, tables.worker.c
 
 _HAS_A_LEASE = exists().where(_j.state == LEASED, _j.worker_id == _w.worker_id)
 _SILENT = select(_w.worker_id).where(
     _w.lease_until < bindparam("now"), or_(_w.state != WorkerState.LOST.value, _HAS_A_LEASE)
 )
 _OLDEST = (
-    select(_j.job_id, _j.state, _j.completed_at, _j.position)
+    select(_j.job_id, _j.kind, _j.state, _j.completed_at, _j.position)
     .where(_j.position.is_not(None))
     .order_by(_j.position)
     .limit(bindparam("most"))
 )
 _DELETE = delete(tables.job).where(_j.job_id.in_(bindparam("ids", expanding=True)))
 _RETIRED = update(tables.cluster).values(retired_position=bindparam("newest"))
-_TAKE_FROM_TALLY = (
-    update(tables.tally)
-    .where(_t.shard == bindparam("at"))
-    .values({state: _t[state] - bindparam(f"gone_{state}") for state in ("succeeded", "dead", "cancelled")})
-)
 _FORGET = delete(tables.worker).where(
     _w.state == WorkerState.LOST.value,
     _w.last_seen_at < bindparam("before"),
@@ -79,9 +75,10 @@ def retire(batch: Batch, before: Instant, limit: int) -> int:
         return 0
     for rows in chunks(old):
         batch.conn.execute(_DELETE, {"ids": [row.job_id for row in rows]})
-    states = [row.state for row in old]
-    gone = {f"gone_{state}": states.count(state) for state in ("succeeded", "dead", "cancelled")}
-    batch.conn.execute(_TAKE_FROM_TALLY, {"at": batch.shard, **gone})
+    gone: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for row in old:
+        gone[row.kind][row.state] -= 1
+    tally.add(batch.conn, batch.shard, gone)
     batch.conn.execute(_RETIRED, {"newest": old[-1].position})
     return len(old)
 

@@ -9,6 +9,7 @@ Times are seconds since the epoch (double), work is in steps (64-bit), chain sta
 from __future__ import annotations
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -86,9 +87,7 @@ worker = Table(
     metadata,
     Column("worker_id", String(64), nullable=False),
     Column("incarnation", String(64), nullable=False),
-    Column("capacity", Double, nullable=False),
-    Column("chain_speed", Double, nullable=False),
-    Column("lanes", Integer, nullable=False),
+    Column("paces", JSON, nullable=False),
     Column("kinds", Text, nullable=False),
     Column("instance_id", String(64)),
     Column("host", String(255)),
@@ -134,6 +133,7 @@ tally = Table(
     "tally",
     metadata,
     Column("shard", String(64), nullable=False),
+    Column("kind", String(64), nullable=False),
     Column("queued", BigInteger, nullable=False),
     Column("leased", BigInteger, nullable=False),
     Column("succeeded", BigInteger, nullable=False),
@@ -142,9 +142,9 @@ tally = Table(
     Column("backlog_steps", Double, nullable=False),
     Column("submitted", BigInteger, nullable=False),
     Column("completed", BigInteger, nullable=False),
-    PrimaryKeyConstraint("shard", name="tally_pk"),
+    PrimaryKeyConstraint("shard", "kind", name="tally_pk"),
 )
-"""The totals, one row per writing orchestrator: each adds its own differences, the sum over the rows is the truth."""
+"""The totals, one row per writing orchestrator and kind: each adds its own differences, the sum is the truth."""
 
 leadership = Table(
     "leadership",

@@ -7,6 +7,7 @@ of its engine. ``tests/contract/test_stores.py`` runs the suite over every engin
 from dynwork.testing.store_contract.backend import RULES, Backend, StoreContract
 from dynwork.testing.store_contract.feed import FeedContract
 from dynwork.testing.store_contract.fleet import FleetContract
+from dynwork.testing.store_contract.kinds import KindContract
 from dynwork.testing.store_contract.leases import LeaseContract
 from dynwork.testing.store_contract.reports import ReportContract
 from dynwork.testing.store_contract.rounds import RoundContract
@@ -18,6 +19,7 @@ __all__ = [
     "Backend",
     "FeedContract",
     "FleetContract",
+    "KindContract",
     "LeaseContract",
     "ReportContract",
     "RoundContract",

@@ -8,11 +8,12 @@ import asyncio
 import pytest
 
 from dynwork.errors import CursorExpiredError
+from dynwork.orchestrator.core.backlog import Backlog
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.store.commands import Round
 from dynwork.orchestrator.store.port import FeedPage, Totals
 from dynwork.testing.store_contract.backend import Backend, StoreContract
-from dynwork.testing.store_driver import StoreDriver, job_id, name_of, submission
+from dynwork.testing.store_driver import KIND, StoreDriver, job_id, name_of, of_kind, submission
 
 
 def _names(page: FeedPage) -> str:
@@ -104,7 +105,14 @@ class FeedContract(StoreContract):
         assert await drive.store.retire(drive.now - 1, limit=2) == 0
         assert await drive.store.job("ann", job_id("j3")) is None
         assert [await drive.state("j4"), await drive.state("j9")] == [JobState.SUCCEEDED, JobState.QUEUED]
-        assert await drive.store.totals() == Totals(queued=1, succeeded=1, backlog_steps=99.0, submitted=5, completed=4)
+        backlog = {KIND: Backlog(queued=1, steps=99.0)}
+        assert await drive.store.totals() == Totals(queued=1, succeeded=1, backlog=backlog, submitted=5, completed=4)
+
+    async def test_retention_counts_down_whatever_kinds_it_deletes(self, drive: StoreDriver) -> None:
+        for n, kind in enumerate(("a", "b", "a", KIND), 1):
+            await drive.try_submit(of_kind(f"j{n}", kind, steps=1))
+        await drive.store.retire(drive.now + 1, limit=3)
+        assert await drive.store.totals() == Totals(succeeded=1, submitted=4, completed=4)
 
     async def test_a_cursor_older_than_retention_is_told_so(self, drive: StoreDriver, backend: Backend) -> None:
         await _ended(drive, "j1", "j2", "j3")

@@ -4,14 +4,23 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.core.worker import Pace, WorkerState
 from dynwork.orchestrator.store.commands import Round
 from dynwork.orchestrator.store.port import Swept
 from dynwork.testing.store_contract.backend import RULES, StoreContract
-from dynwork.testing.store_driver import START, StoreDriver, ask, completed, lease_name, lease_names, submission
+from dynwork.testing.store_driver import (
+    ONE_LANE,
+    START,
+    StoreDriver,
+    ask,
+    completed,
+    lease_name,
+    lease_names,
+    of_kind,
+    submission,
+)
 
 FOUR_LANES = Pace(capacity=400.0, chain_speed=100.0, lanes=4)
 LEASE_S = RULES.leasing.lease_s
@@ -38,9 +47,9 @@ class LeaseContract(StoreContract):
 
     async def test_the_claim_order_goes_across_kinds_and_holds_for_lost_grants(self, drive: StoreDriver) -> None:
         for n, kind in [(3, "b"), (2, "a"), (1, "b")]:
-            await drive.try_submit(replace(submission(f"j{n}", steps=11), kind=kind))
+            await drive.try_submit(of_kind(f"j{n}", kind, steps=11))
             drive.advance(1)
-        assert await drive.lease("w1") == "j3#1 j2#1 j1#1"
+        assert await drive.lease("w1", pace=dict.fromkeys("ab", ONE_LANE)) == "j3#1 j2#1 j1#1"
         assert lease_names((await drive.beat("w1")).grants) == "j3#1 j2#1 j1#1"
 
     async def test_a_delayed_job_is_not_given_before_its_time(self, drive: StoreDriver) -> None:
@@ -66,11 +75,6 @@ class LeaseContract(StoreContract):
         assert await drive.store.next_due(drive.now + 5) == START
         await drive.lease("w1")
         assert await drive.store.next_due(drive.now) is None
-
-    async def test_only_kinds_that_the_worker_knows_are_given(self, drive: StoreDriver) -> None:
-        await drive.submit("j1")
-        assert await drive.lease("w1", kinds="other another") == ""
-        assert await drive.lease("w1", kinds="other sha512-chain") == "j1#1"
 
     async def test_long_chains_fill_the_lanes_and_no_more(self, drive: StoreDriver) -> None:
         for n in range(1, 7):

@@ -8,12 +8,15 @@ from collections import Counter
 import pytest
 
 from dynwork.orchestrator.core import machine
-from dynwork.orchestrator.core.job import JobState
+from dynwork.orchestrator.core.backlog import Backlog
+from dynwork.orchestrator.core.job import Job, JobState
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.store.commands import Cancel, Round
 from dynwork.orchestrator.store.port import FeedPage, Totals
 from dynwork.testing.store_contract.backend import RULES, Backend, StoreContract
 from dynwork.testing.store_driver import (
+    KIND,
+    ONE_LANE,
     StoreDriver,
     ask,
     completed,
@@ -22,6 +25,7 @@ from dynwork.testing.store_driver import (
     job_id,
     lease_names,
     name_of,
+    of_kind,
     report,
     submission,
 )
@@ -103,7 +107,7 @@ class RoundContract(StoreContract):
             asks=[ask("w3")],
         )
         await drive.submit("j2")
-        await drive.lease("w1", "j1#1", pace=heartbeat("w1").pace)
+        await drive.lease("w1", "j1#1", pace=heartbeat("w1").paces)
         await drive.cancel("j2")
         before = await self._everything(drive)
         assert (await drive.commit(Round(reports=poisoned.reports[1:]))).verdicts[0] is Verdict.STALE
@@ -119,22 +123,23 @@ class RoundContract(StoreContract):
         everyone: list[str] = []
         for n in range(1, 9):
             everyone.append(f"j{n}")
-            await drive.submit(f"j{n}", steps=1 if n == 8 else 10 * n)
+            await drive.try_submit(of_kind(f"j{n}", "other" if n % 2 else KIND, steps=1 if n == 8 else 10 * n))
         await self._recounted(drive, everyone)
-        await drive.lease("w1")
-        await drive.beat("w1", "j1#1@5")
+        both = dict.fromkeys((KIND, "other"), ONE_LANE)
+        await drive.lease("w1", pace=both)
+        await drive.beat("w1", "j1#1@5", both)
         await self._recounted(drive, everyone)
         await drive.complete("w1", "j1#1@10")
         await drive.fail("w1", "j2#1")
         await drive.release("w1", "j3#1@15")
         await drive.cancel("j4")
         await drive.cancel("j7")
-        await drive.submit("j1", steps=10)
+        await drive.try_submit(of_kind("j1", "other", steps=10))
         await self._recounted(drive, everyone)
         await drive.store.worker_gone("w1", drive.now)
         await self._recounted(drive, everyone)
         for _ in range(RULES.retry.losses_max + 1):
-            await drive.lease("w1")
+            await drive.lease("w1", pace=both)
             await drive.store.worker_gone("w1", drive.now)
             drive.advance(5)
             await self._recounted(drive, everyone)
@@ -157,10 +162,15 @@ class RoundContract(StoreContract):
             succeeded=count[JobState.SUCCEEDED],
             dead=count[JobState.DEAD],
             cancelled=count[JobState.CANCELLED],
-            backlog_steps=float(sum(job.chain.remaining for job in jobs if not job.terminal)),
+            backlog={kind: self._backlog(jobs, kind) for kind in {job.kind for job in jobs if not job.terminal}},
             submitted=len(jobs),
             completed=count[JobState.SUCCEEDED],
         )
+
+    def _backlog(self, jobs: list[Job], kind: str) -> Backlog:
+        open_ = [job for job in jobs if job.kind == kind and not job.terminal]
+        queued = sum(job.state is JobState.QUEUED for job in open_)
+        return Backlog(queued, float(sum(job.chain.remaining for job in open_)))
 
     async def _everything(self, drive: StoreDriver) -> list[object]:
         jobs = [await drive.store.job("ann", job_id(f"j{n}")) for n in range(1, 6)]

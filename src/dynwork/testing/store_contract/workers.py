@@ -10,7 +10,7 @@ from dynwork.orchestrator.core.worker import Pace, Worker, WorkerFacts, WorkerSt
 from dynwork.orchestrator.store.commands import Ask, Grant, Pulse, Round
 from dynwork.orchestrator.store.port import Swept
 from dynwork.testing.store_contract.backend import RULES, StoreContract
-from dynwork.testing.store_driver import START, StoreDriver, helds, lease_names
+from dynwork.testing.store_driver import KIND, START, StoreDriver, helds, lease_names
 
 LEASE_S = RULES.leasing.lease_s
 
@@ -19,7 +19,8 @@ class WorkerContract(StoreContract):
     """Heartbeats and the workers' rows."""
 
     async def test_a_worker_is_remembered_as_it_describes_itself(self, drive: StoreDriver) -> None:
-        facts = WorkerFacts("w1", "a", Pace(2e9, 1e6, 64), ("x", "y"), "i-1", "host", 7, "avx512", START - 5)
+        paces = {"x": Pace(2e9, 1e6, 64), "y": Pace(0.0, 0.0, 8)}
+        facts = WorkerFacts("w1", "a", paces, ("x", "y"), "i-1", "host", 7, "avx512", START - 5)
         await drive.commit(Round(asks=[Ask(facts)]))
         assert list(await drive.store.workers()) == [
             Worker(facts, WorkerState.READY, START + LEASE_S, START, START, leases=0)
@@ -29,14 +30,14 @@ class WorkerContract(StoreContract):
         assert await drive.beat("w1", "j1#1", Pace(8.0, 2.0, 4)) == Pulse(stale=helds("j1#1"))
         (worker,) = await drive.store.workers()
         assert worker == Worker(
-            WorkerFacts("w1", "w1/1", Pace(8.0, 2.0, 4)), WorkerState.READY, START + LEASE_S, START, START
+            WorkerFacts("w1", "w1/1", {KIND: Pace(8.0, 2.0, 4)}), WorkerState.READY, START + LEASE_S, START, START
         )
 
-    async def test_a_heartbeat_updates_the_rates_and_keeps_the_lanes(self, drive: StoreDriver) -> None:
-        await drive.lease("w1", pace=Pace(8.0, 2.0, 4))
-        await drive.beat("w1", pace=Pace(7.0, 1.5))
+    async def test_a_heartbeat_updates_the_rates_it_tells_and_keeps_the_lanes(self, drive: StoreDriver) -> None:
+        await drive.lease("w1", pace={"x": Pace(8.0, 2.0, 4), "y": Pace(0.0, 0.0, 2)})
+        await drive.beat("w1", pace={"x": Pace(7.0, 1.5), "z": Pace(1.0, 1.0, 3)})
         (worker,) = await drive.store.workers()
-        assert worker.facts.pace == Pace(7.0, 1.5, 4)
+        assert worker.facts.paces == {"x": Pace(7.0, 1.5, 4), "y": Pace(0.0, 0.0, 2), "z": Pace(1.0, 1.0, 3)}
 
     async def test_workers_are_listed_in_order_of_id_with_their_leases(self, drive: StoreDriver) -> None:
         for n in (1, 2):

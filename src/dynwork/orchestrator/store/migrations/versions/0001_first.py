@@ -55,9 +55,7 @@ def upgrade() -> None:
         "worker",
         sa.Column("worker_id", sa.String(64), nullable=False),
         sa.Column("incarnation", sa.String(64), nullable=False),
-        sa.Column("capacity", sa.Double, nullable=False),
-        sa.Column("chain_speed", sa.Double, nullable=False),
-        sa.Column("lanes", sa.Integer, nullable=False),
+        sa.Column("paces", sa.JSON, nullable=False),
         sa.Column("kinds", sa.Text, nullable=False),
         sa.Column("instance_id", sa.String(64)),
         sa.Column("host", sa.String(255)),
@@ -97,11 +95,12 @@ def upgrade() -> None:
     op.create_table(
         "tally",
         sa.Column("shard", sa.String(64), nullable=False),
+        sa.Column("kind", sa.String(64), nullable=False),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in counts),
         sa.Column("backlog_steps", sa.Double, nullable=False),
         sa.Column("submitted", sa.BigInteger, nullable=False),
         sa.Column("completed", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("shard", name="tally_pk"),
+        sa.PrimaryKeyConstraint("shard", "kind", name="tally_pk"),
     )
     op.create_table(
         "leadership",
