@@ -6,9 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.ready-runtime
 DEV_STAMP := $(VENV)/.ready-dev
+KERNEL := setup.py $(wildcard src/dynwork/kinds/native/*)
 TIMES := 10
 
-.PHONY: help demo up test check lint types layers chaos bench lock docs clean
+.PHONY: help demo up test check lint types layers sanitize chaos bench lock docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,6 +36,9 @@ types: $(DEV_STAMP)
 layers: $(DEV_STAMP)
 	$(BIN)/lint-imports
 
+sanitize: $(DEV_STAMP) ## the kernel's tests against a build that stops at any wrong access (needs gcc)
+	scripts/sanitize.sh $(ARGS)
+
 chaos: $(DEV_STAMP) ## kill workers and orchestrators for many minutes (longer: make chaos TIMES=50)
 	DYNWORK_TEST_LONGER=$(TIMES) $(BIN)/pytest -m system -k "survive_20_workers or killed_again_and_again" $(ARGS)
 
@@ -50,11 +54,12 @@ docs: $(DEV_STAMP) ## generate docs/reference from the code
 
 clean: ## remove what was made here, the virtual environment included
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis src/*.egg-info
+	rm -f src/dynwork/kinds/_*.so
 	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Set up once, and again when the pins or the project's metadata change. dev includes runtime.
-$(RUN_STAMP): requirements/runtime.txt pyproject.toml scripts/bootstrap.sh
+# Set up once, and again when the pins, the project's metadata or the kernel's sources change. dev includes runtime.
+$(RUN_STAMP): requirements/runtime.txt pyproject.toml scripts/bootstrap.sh $(KERNEL)
 	@scripts/bootstrap.sh runtime
 
-$(DEV_STAMP): requirements/dev.txt requirements/runtime.txt pyproject.toml scripts/bootstrap.sh
+$(DEV_STAMP): requirements/dev.txt requirements/runtime.txt pyproject.toml scripts/bootstrap.sh $(KERNEL)
 	@scripts/bootstrap.sh dev

@@ -48,7 +48,21 @@ if [ "$set_of_pins" = dev ]; then
 else
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$pins"
 fi
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+
+# This also compiles the kernel, where there is a compiler: setup.py. Where there is none, that is no failure.
+if ! "$venv/bin/python" -m pip install --verbose --disable-pip-version-check --no-deps --no-build-isolation --editable . \
+    >"$venv/build.log" 2>&1; then
+    cat "$venv/build.log" >&2
+    fail "dynwork itself could not be installed: see above"
+fi
+serving=$("$venv/bin/python" -c 'from dynwork.kinds.sha512_chain import KIND; print(KIND.path.name)')
+if [ "$serving" = python ]; then
+    say "hashing in Python, which takes many times as long: the C kernel is not there ($venv/build.log says why)." \
+        "Install a C compiler and Python's headers (Debian, Ubuntu: apt install gcc libc6-dev python3-dev;" \
+        "Fedora: dnf install gcc python3-devel), then run scripts/bootstrap.sh $set_of_pins"
+else
+    say "hashing with the C kernel ($serving)"
+fi
 
 touch "$venv/.ready-runtime"
 [ "$set_of_pins" = runtime ] || touch "$venv/.ready-dev"

@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dynwork.ids import new_id
-from dynwork.kinds.sha512_chain import KIND
 from dynwork.orchestrator.core.job import JobState
 from dynwork.testing.clock import FakeClock
 from dynwork.testing.kinds import expected
-from dynwork.testing.lanes import SimulatedLanes, Wide
+from dynwork.testing.lanes import PLAIN, SimulatedLanes, Wide
 from dynwork.testing.one_worker import SLICE_S, OneWorker, one_worker
 from dynwork.testing.worker_side import OneOrchestrator
 from dynwork.wire import HeartbeatReply, LeasedJob
@@ -22,12 +21,12 @@ LONG = 10**9
 
 @pytest.fixture
 async def worker(clock: FakeClock, orchestrator: OneOrchestrator) -> AsyncIterator[OneWorker]:
-    async with one_worker(clock, orchestrator, {kind.name: kind for kind in (KIND, Wide())}) as worker:
+    async with one_worker(clock, orchestrator, {kind.name: kind for kind in (PLAIN, Wide())}) as worker:
         await clock.settle()
         yield worker
 
 
-def chain(name: str, *, remaining: int = LONG, kind: str = KIND.name) -> Held:
+def chain(name: str, *, remaining: int = LONG, kind: str = PLAIN.name) -> Held:
     return Held(name, 1, kind, b"x" * 64, 1, 1 + remaining, 5, order=1, acknowledged=1)
 
 
@@ -75,7 +74,7 @@ async def test_chains_that_changed_groups_give_what_hashlib_gives(
     await clock.advance(10)
     for job_id, count in zip(jobs, counts, strict=True):
         job = await orchestrator.job(job_id)
-        assert (job.state, job.chain.state.hex()) == (JobState.SUCCEEDED, expected(KIND.name, b"body", count))
+        assert (job.state, job.chain.state.hex()) == (JobState.SUCCEEDED, expected(PLAIN.name, b"body", count))
 
 
 async def test_chains_join_others_that_are_running_and_those_keep_their_lanes(

@@ -166,9 +166,9 @@ def test_without_the_kernels_help_the_end_of_the_pipe_ends_a_lane() -> None:
 class InThreads(Sha512Chain):
     """The twin, said to release the interpreter; it remembers which threads it ran in."""
 
-    releases_gil = True
-
     def __init__(self) -> None:
+        super().__init__()
+        self.releases_gil = True
         self.threads: set[int] = set()
 
     def advance(

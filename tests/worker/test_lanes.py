@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from dynwork.kinds.sha512_chain import KIND, Sha512Chain
+from dynwork.kinds.sha512_chain import Sha512Chain
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.core.leasing import LeasePolicy
 from dynwork.orchestrator.core.retry import RetryPolicy
 from dynwork.orchestrator.store.port import Rules
 from dynwork.testing.clock import FakeClock
 from dynwork.testing.kinds import expected
-from dynwork.testing.lanes import Wide
+from dynwork.testing.lanes import PLAIN, Wide
 from dynwork.testing.one_worker import OneWorker, one_worker
 from dynwork.testing.worker_side import OneOrchestrator
 
@@ -36,7 +36,7 @@ class Poisoned(Sha512Chain):
         return super().advance(states, remaining, max_steps, max_seconds)
 
 
-KINDS = {kind.name: kind for kind in (KIND, Poisoned(), Wide())}
+KINDS = {kind.name: kind for kind in (PLAIN, Poisoned(), Wide())}
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ async def test_chains_run_to_the_end_and_give_what_hashlib_gives(
     await clock.advance(5)
     for job_id, count in zip(jobs, counts, strict=True):
         job = await orchestrator.job(job_id)
-        assert (job.state, job.chain.state.hex()) == (JobState.SUCCEEDED, expected(KIND.name, b"body", count))
-    assert worker.metric("steps_total", kind=KIND.name) == sum(counts) - len(counts)
+        assert (job.state, job.chain.state.hex()) == (JobState.SUCCEEDED, expected(PLAIN.name, b"body", count))
+    assert worker.metric("steps_total", kind=PLAIN.name) == sum(counts) - len(counts)
     assert worker.metric("reports_total", verb="completed", verdict="accepted") == len(counts)
 
 
@@ -88,7 +88,7 @@ async def test_many_short_chains_share_slices(
         await orchestrator.submit(3, body=bytes([index]))
     await clock.advance(1)
     assert worker.metric("reports_total", verb="completed", verdict="accepted") == 40
-    assert worker.metric("slices_total", kind=KIND.name) < 20
+    assert worker.metric("slices_total", kind=PLAIN.name) < 20
 
 
 async def test_a_wide_kind_advances_as_many_chains_together_as_it_has_lanes(

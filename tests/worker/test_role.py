@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from dynwork.serving import Stop, bind, url_of
 from dynwork.settings import WorkerSettings, child_environment
 from dynwork.testing import kinds as test_kinds
 from dynwork.testing.kinds import KILLER, RAISER, Raiser, expected
+from dynwork.testing.lanes import PLAIN
 from dynwork.testing.waiting import wait_until
 from dynwork.testing.worker_side import OneOrchestrator
 from dynwork.worker import role
@@ -38,7 +39,10 @@ class Threaded(Sha512Chain):
     """Said to release the interpreter. No entry point has it: a lane process would not find it."""
 
     name = "threaded"
-    releases_gil = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.releases_gil = True
 
 
 KINDS = {kind.name: kind for kind in (KIND, KILLER, RAISER, Threaded())}
@@ -54,12 +58,14 @@ def worker_settings(**values: object) -> WorkerSettings:
 
 
 @asynccontextmanager
-async def running(orchestrator: OneOrchestrator, settings: WorkerSettings) -> AsyncIterator[httpx.AsyncClient]:
+async def running(
+    orchestrator: OneOrchestrator, settings: WorkerSettings, kinds: Mapping[str, Kind] = KINDS
+) -> AsyncIterator[httpx.AsyncClient]:
     """Run the role in this process; give a client of its pages."""
     clock, stop, listener = SystemClock(), Stop(), bind("127.0.0.1", 0)
     async with httpx.AsyncClient(transport=orchestrator) as http, asyncio.TaskGroup() as tasks:
         orchestrators = Orchestrators(["http://o1"], http, None, clock, lambda: 0.5)
-        outside = role.Outside(orchestrators, clock, lambda: 0.5, new_id, KINDS)
+        outside = role.Outside(orchestrators, clock, lambda: 0.5, new_id, kinds)
         url = url_of(listener)
         tasks.create_task(role.run(settings, outside, listener, stop))
         async with httpx.AsyncClient(base_url=url, trust_env=False) as pages:
@@ -186,7 +192,8 @@ async def test_lane_processes_do_not_get_the_secrets(
 ) -> None:
     for name in role.SECRETS:
         monkeypatch.setenv(name, "a:secret")
-    async with running(orchestrator, worker_settings(worker_token="secret")) as pages:
+    settings = worker_settings(worker_token="secret")
+    async with running(orchestrator, settings, {PLAIN.name: PLAIN}) as pages:
         await readiness(pages, is_ready)
         lanes = [child for child in psutil.Process().children() if "dynwork.worker.lane_process" in child.cmdline()]
         assert len(lanes) == 2
@@ -195,9 +202,16 @@ async def test_lane_processes_do_not_get_the_secrets(
 
 
 # -- as a process of its own
+WITHOUT_KERNEL = """
+import runpy, sys
+sys.modules["dynwork.kinds._sha512chain"] = None
+runpy.run_module("dynwork.worker", run_name="__main__")
+"""
+
+
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker whose orchestrator is away, with both lanes up."""
+    """A worker whose orchestrator is away, with both lanes up: processes, as on a machine without the kernel."""
     environment = child_environment(
         DYNWORK_WORKER_PORT="0",
         DYNWORK_WORKER_SLOTS="2",
@@ -205,7 +219,7 @@ def process(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         DYNWORK_ORCHESTRATOR_URLS="http://127.0.0.1:1",
     )
     log = (tmp_path / "log").open("wb")
-    worker = subprocess.Popen([sys.executable, "-m", "dynwork.worker"], env=environment, stderr=log)
+    worker = subprocess.Popen([sys.executable, "-c", WITHOUT_KERNEL], env=environment, stderr=log)
     try:
         wait_until(lambda: b"worker_started" in (tmp_path / "log").read_bytes(), "the worker starts")
         yield worker

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dynwork.kinds.sha512_chain import KIND
 from dynwork.orchestrator.core.job import JobState
 from dynwork.testing.clock import FakeClock
-from dynwork.testing.lanes import Wide
+from dynwork.testing.lanes import PLAIN, Wide
 from dynwork.testing.one_worker import OneWorker, one_worker
 from dynwork.testing.worker_side import OneOrchestrator
 from dynwork.wire import KindPace
@@ -15,11 +14,11 @@ LONG = 10**9
 
 
 async def test_asks_and_heartbeats_tell_the_pace_of_every_kind(clock: FakeClock, orchestrator: OneOrchestrator) -> None:
-    async with one_worker(clock, orchestrator, {kind.name: kind for kind in (KIND, Wide())}) as worker:
+    async with one_worker(clock, orchestrator, {kind.name: kind for kind in (PLAIN, Wide())}) as worker:
         await clock.advance(4)
         for message in (orchestrator.asks[-1], orchestrator.heartbeats[-1]):
             assert message.paces == worker.desk.pace.told()
-            assert message.paces[KIND.name].capacity == message.capacity == 2000.0
+            assert message.paces[PLAIN.name].capacity == message.capacity == 2000.0
             assert message.paces["wide"] == KindPace(capacity=0, chain_speed=0, lanes=8)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dynwork.clock import Clock
 from dynwork.kinds import Kind
-from dynwork.kinds.sha512_chain import Sha512Chain
+from dynwork.kinds.sha512_chain import PYTHON, Sha512Chain
 from dynwork.worker.slices import Batch, Slice, WorkError
 
 
@@ -39,11 +39,18 @@ class SimulatedLanes:
         self.closed = True
 
 
+PLAIN = Sha512Chain(PYTHON)
+"""The default kind as every machine has it: one lane, in a process."""
+
+
 class Wide(Sha512Chain):
     """The hash chain in four lanes: as many chains advance together, and share the steps."""
 
     name = "wide"
-    lanes = 4
+
+    def __init__(self) -> None:
+        super().__init__(PYTHON)
+        self.lanes = 4
 
     def advance(
         self, states: Sequence[bytes], remaining: Sequence[int], max_steps: int, max_seconds: float

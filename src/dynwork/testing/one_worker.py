@@ -11,10 +11,9 @@ import httpx
 from prometheus_client import CollectorRegistry
 
 from dynwork.kinds import Kind
-from dynwork.kinds.sha512_chain import KIND
 from dynwork.orchestrators import Orchestrators
 from dynwork.testing.clock import FakeClock
-from dynwork.testing.lanes import SimulatedLanes
+from dynwork.testing.lanes import PLAIN, SimulatedLanes
 from dynwork.testing.worker_side import OneOrchestrator
 from dynwork.worker import loop
 from dynwork.worker.asking import Asking
@@ -59,7 +58,7 @@ async def one_worker(
     incarnation: str = "i1",
 ) -> AsyncIterator[OneWorker]:
     """Run a worker of two slots, calibrated to what its lanes make; it is cancelled at the end if it still runs."""
-    kinds = kinds or {KIND.name: KIND}
+    kinds = kinds or {PLAIN.name: PLAIN}
     registry = CollectorRegistry()
     identity = Identity(worker_id, incarnation, clock.now(), SLOTS, "python", tuple(kinds))
     pace = Pace(SLOTS, {name: kind.lanes for name, kind in kinds.items()})
