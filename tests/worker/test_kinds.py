@@ -1,4 +1,4 @@
-"""Kinds: resumed anywhere a chain ends as if it never stopped; budgets hold; what does not fit is refused by name."""
+"""Kinds: chains end as hashlib says, however they are resumed; what does not fit is refused by name."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from dynwork import kinds
 from dynwork.errors import ConfigurationError, UnknownKindError
 from dynwork.kinds import Kind
-from dynwork.kinds.sha512_chain import CLOCK_STEPS, KIND
+from dynwork.kinds.sha512_chain import KIND
 from dynwork.testing import kinds as test_kinds
-from dynwork.testing.kinds import APPEND_STEPS, STEPS_FILE, Steps, computed_twice, expected, witnessed
+from dynwork.testing.kinds import APPEND_STEPS, STEPS_FILE, AppendSteps, Steps, computed_twice, expected, witnessed
 
 CHAINS = [KIND, APPEND_STEPS]
 each_kind = pytest.mark.parametrize("kind", CHAINS, ids=lambda kind: kind.name)
@@ -44,23 +44,6 @@ def test_resumed_anywhere_a_chain_ends_as_if_it_never_stopped(
     assert state.hex() == expected(kind.name, b"".join(pieces), total)
 
 
-@each_kind
-@given(remaining=st.lists(st.integers(0, 5000), min_size=1, max_size=8), budget=st.integers(1, 12_000))
-def test_budgets_hold_and_earlier_chains_go_first(kind: Kind, remaining: list[int], budget: int) -> None:
-    state, _ = kind.start().finish()
-    _, steps = kind.advance([state] * len(remaining), remaining, budget, math.inf)
-    assert sum(steps) == min(budget, sum(remaining))
-    for index, made in enumerate(steps):
-        assert made == min(remaining[index], budget - sum(steps[:index]))
-
-
-@each_kind
-def test_without_time_a_step_is_made_and_soon_it_ends(kind: Kind) -> None:
-    state, _ = kind.start().finish()
-    _, steps = kind.advance([state, state], [10**9, 10**9], 2 * 10**9, 0.0)
-    assert 1 <= sum(steps) <= CLOCK_STEPS
-
-
 def test_the_built_in_kind_is_found_by_its_name() -> None:
     assert kinds.named(kinds.DEFAULT_KIND) is KIND
     with pytest.raises(UnknownKindError, match=r"there is no kind 'x' here; known: .*sha512-chain"):
@@ -71,13 +54,29 @@ def test_the_built_in_kind_is_found_by_its_name() -> None:
     ("value", "complaint"),
     [
         ("no_such_module:KIND", "cannot be loaded: ModuleNotFoundError"),
-        ("dynwork.kinds:GROUP", "is not a dynwork.kinds.Kind"),
+        ("dynwork.kinds:GROUP", "is not a dynwork.kinds.Kind: it has no name, releases_gil"),
         ("dynwork.testing.kinds:RAISER", "calls itself 'raiser'"),
     ],
 )
 def test_a_kind_that_does_not_fit_is_refused_by_name(value: str, complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=f"the kind 'odd'.*{complaint}"):
         kinds._load(EntryPoint("odd", value, kinds.GROUP))
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ({"name": ""}, "must have a name of 1 to 64 characters"),
+        ({"name": "x" * 65}, "must have a name of 1 to 64 characters"),
+        ({"state_bytes_max": 0}, "must have states of 1 to 4096 bytes and at least one lane"),
+        ({"state_bytes_max": 4097}, "must have states of 1 to 4096 bytes and at least one lane"),
+        ({"lanes": 0}, "must have states of 1 to 4096 bytes and at least one lane"),
+    ],
+)
+def test_what_a_kind_says_of_itself_must_be_within_bounds(said: dict[str, object], complaint: str) -> None:
+    kinds.check(APPEND_STEPS)
+    with pytest.raises(ConfigurationError, match=complaint):
+        kinds.check(type("Odd", (AppendSteps,), said)())
 
 
 # -- the witness of append-steps

@@ -1,7 +1,12 @@
 """Kinds of work: how a chain is started from a buffer and how it is advanced.
 
+A chain is three values, ``(state, done, total)``: a few bytes, the steps made so far, the steps asked for
+(``iterations``). Whoever has them can go on: starting, resuming after a crash and moving to another machine are the
+same. A kind says what a step does, and nothing outside this package knows.
+
 A kind is found by its name among the entry points of the group ``dynwork.kinds``; ``sha512-chain`` is built in and the
-default. Nothing outside this package knows what a step does.
+default. How to bring your own: ``docs/howto/your-own-kind.md``; what any kind must do, as tests:
+:class:`dynwork.testing.kind_contract.KindContract`.
 """
 
 from __future__ import annotations
@@ -17,30 +22,36 @@ DEFAULT_KIND = "sha512-chain"
 GROUP = "dynwork.kinds"
 STATE_BYTES_MAX = 4096
 """Longest state a kind may have, bytes: states travel in every checkpoint."""
+NAME_CHARS_MAX = 64
+"""Longest name a kind may have, characters."""
 
 
 class Starter(Protocol):
-    """Starts a chain from a buffer that arrives in pieces."""
+    """Starts a chain from a buffer that arrives in pieces. Lives in an API process, for one request."""
 
     def update(self, piece: bytes) -> None:
-        """Take the next piece of the buffer."""
+        """Take the next piece of the buffer, of any length, 0 included. Quick: other requests wait meanwhile."""
         ...
 
     def finish(self) -> tuple[bytes, int]:
-        """Return ``(state, done)`` after the whole buffer: where the chain starts."""
+        """Return ``(state, done)`` after the whole buffer: where the chain starts, and how many steps that was.
+
+        The same buffer gives the same, in whatever pieces it came. Raise ``dynwork.errors.InvalidInputError`` for a
+        buffer that means nothing to this kind: the client is told (422), and nothing is submitted.
+        """
         ...
 
 
 @runtime_checkable
 class Kind(Protocol):
-    """A kind of work. Implementations are stateless; instances are shared."""
+    """A kind of work. Implementations are stateless; an instance is shared, by threads too if it ``releases_gil``."""
 
     name: str
-    """What clients write in ``kind=``."""
+    """What clients write in ``kind=``, at most 64 characters; the entry point has the same name."""
     releases_gil: bool
     """Whether :meth:`advance` runs without the interpreter: then in threads, else in processes of its own."""
     state_bytes_max: int
-    """Longest state, in bytes; at most 4096."""
+    """Longest state, in bytes; at most 4096: states travel in every checkpoint. The shortest has one byte."""
     lanes: int
     """How many chains one call of :meth:`advance` moves at the same time (SIMD lanes); 1 for plain code."""
 
@@ -53,9 +64,12 @@ class Kind(Protocol):
     ) -> tuple[list[bytes], list[int]]:
         """Advance several chains; return their new states and the steps each of them made.
 
-        ``remaining[i]`` steps at most for chain ``i``, ``max_steps`` at most for all together; stop soon after
-        ``max_seconds``. Chains earlier in the list go first. At least one step is made unless nothing remains.
-        Deterministic: the same state and steps give the same state, however the calls are cut.
+        ``remaining[i]`` steps at most for chain ``i``, ``max_steps`` at most for all together, and so many if time
+        allows; stop soon after ``max_seconds``. Chains earlier in the list go first: of the chains before one that was
+        begun fewer than ``lanes`` are unfinished. At least one step is made unless nothing remains. The lists that are
+        given stay as they are.
+        Deterministic: the same state and steps give the same state, however the calls are cut, on every machine.
+        What this raises fails the job (``kind_error``), which is tried again, up to ``DYNWORK_ATTEMPTS_MAX`` times.
         """
         ...
 
@@ -70,18 +84,29 @@ def installed() -> Mapping[str, Kind]:
     return {entry.name: _load(entry) for entry in entry_points(group=GROUP)}
 
 
+def check(kind: object) -> None:
+    """Raise ``ConfigurationError`` if what ``kind`` says of itself does not fit :class:`Kind`."""
+    if not isinstance(kind, Kind):
+        missing = [name for name in (*Kind.__annotations__, "start", "advance") if not hasattr(kind, name)]
+        raise ConfigurationError(f"is not a dynwork.kinds.Kind: it has no {', '.join(missing)}")
+    if not 1 <= len(kind.name) <= NAME_CHARS_MAX:
+        raise ConfigurationError(f"must have a name of 1 to {NAME_CHARS_MAX} characters")
+    if not 1 <= kind.state_bytes_max <= STATE_BYTES_MAX or kind.lanes < 1:
+        raise ConfigurationError(f"must have states of 1 to {STATE_BYTES_MAX} bytes and at least one lane")
+
+
 def _load(entry: EntryPoint) -> Kind:
     what = f"the kind {entry.name!r} ({entry.value})"
     try:
-        kind = entry.load()
+        kind: Kind = entry.load()
     except Exception as error:  # foreign code
         raise ConfigurationError(f"{what} cannot be loaded: {type(error).__name__}: {error}") from error
-    if not isinstance(kind, Kind):
-        raise ConfigurationError(f"{what} is not a dynwork.kinds.Kind")
+    try:
+        check(kind)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{what} {error.detail}") from error
     if kind.name != entry.name:
         raise ConfigurationError(f"{what} calls itself {kind.name!r}: the entry point must have the same name")
-    if not 1 <= kind.state_bytes_max <= STATE_BYTES_MAX or kind.lanes < 1:
-        raise ConfigurationError(f"{what} must have states of 1 to {STATE_BYTES_MAX} bytes and at least one lane")
     return kind
 
 
