@@ -55,7 +55,7 @@ docs: $(DEV_STAMP) ## generate docs/reference from the code
 clean: ## remove what was made here, the virtual environment included
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis src/*.egg-info
 	rm -f src/dynwork/kinds/_*.so
-	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests examples benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Set up once, and again when the pins, the project's metadata or the kernel's sources change. dev includes runtime.
 $(RUN_STAMP): requirements/runtime.txt pyproject.toml scripts/bootstrap.sh $(KERNEL)
