@@ -140,6 +140,18 @@ async def test_an_unknown_kind_is_refused_with_the_known_ones_before_the_body_is
         assert await api.metric("dynwork_api_received_bytes_total") == 0
 
 
+async def test_a_buffer_that_means_nothing_to_its_kind_is_refused_in_the_kind_s_words() -> None:
+    class Particular(RecordingKind):
+        def finish(self) -> tuple[bytes, int]:
+            raise errors.InvalidInputError("the buffer must be a prime number")
+
+    async with api_instance(FakeOrchestrators(), lambda _name: Particular()) as api:
+        answer = await api.client.put("/enqueue?iterations=1&kind=particular", content=b"4")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+        assert answer.json()["detail"] == "the buffer must be a prime number"
+        assert api.far.calls == []
+
+
 async def test_an_empty_body_is_refused() -> None:
     async with api_instance(FakeOrchestrators()) as api:
         answer = await api.client.put("/enqueue?iterations=1", content=b"")

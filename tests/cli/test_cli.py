@@ -59,6 +59,13 @@ def test_submit_sends_the_file_with_its_parameters_and_the_key(buffer: Path) -> 
 
 
 @respx.mock
+def test_submit_names_another_kind_of_work(buffer: Path) -> None:
+    route = respx.put(f"{API}/enqueue").respond(202, json={"job_id": JOB_ID})
+    assert run("submit", str(buffer), "--iterations", "7", "--kind", "sloth")[0] == 0
+    assert route.calls.last.request.url.params["kind"] == "sloth"
+
+
+@respx.mock
 @pytest.mark.parametrize(("state", "code"), [("succeeded", 0), ("dead", 1), ("cancelled", 1)])
 def test_submit_wait_ends_with_how_the_job_ended(buffer: Path, state: str, code: int) -> None:
     respx.put(f"{API}/enqueue").respond(202, json={"job_id": JOB_ID})

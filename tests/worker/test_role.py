@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from dynwork.clock import SystemClock
 from dynwork.errors import ConfigurationError
@@ -163,6 +164,17 @@ async def test_the_pages_tell_how_the_worker_is(orchestrator: OneOrchestrator) -
         assert missing == "this worker hands its work back and takes no more"
     assert "dynwork_worker_chains_held 0.0" in metrics
     assert "dynwork_worker_capacity_steps_per_second" in metrics
+    assert f'dynwork_worker_kernel_info{{lanes="{KIND.path.lanes}",path="{KIND.path.name}"}} 1.0' in metrics
+
+
+async def test_which_path_computes_is_told_to_the_fleet_and_in_the_log(orchestrator: OneOrchestrator) -> None:
+    with capture_logs() as lines:
+        async with running(orchestrator, worker_settings()) as pages:
+            await readiness(pages, is_ready)
+    [started] = [line for line in lines if line["event"] == "worker_started"]
+    asked = orchestrator.asks[0]
+    assert (asked.path, asked.lanes) == (started["path"], started["lanes"])
+    assert (asked.path, asked.lanes) == (KIND.path.name, 2 * KIND.path.lanes)
 
 
 async def test_closed_metrics_need_the_workers_token(orchestrator: OneOrchestrator) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 MOMENTS_S = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05),
@@ -18,6 +18,11 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self.kernel = Info(
+            "dynwork_worker_kernel",
+            "The path that computes the built-in chain, and how many chains it moves at a time (label lanes).",
+            registry=registry,
+        )
         self.steps = Counter(
             "dynwork_worker_steps",
             "Steps advanced; they may yet be lost with this process.",

@@ -55,6 +55,7 @@ async def run(settings: WorkerSettings, outside: Outside, listener: socket.socke
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     identity = identify(settings, outside)
+    metrics.kernel.info({"path": identity.path, "lanes": str(outside.kinds[DEFAULT_KIND].lanes)})
     pace = Pace(settings.slots, {name: kind.lanes for name, kind in outside.kinds.items()})
     desk = Desk(identity, outside.kinds, pace, metrics, outside.clock)
     metrics.watch(lambda: len(desk.holding), lambda: pace.capacity, lambda: pace.chain_speed)

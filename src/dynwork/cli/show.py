@@ -1,0 +1,49 @@
+"""How results are printed: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+UNCUT = 400
+"""Columns where there is no terminal to fit: ids and hashes stay on one line, for grep."""
+
+
+def show(rows: list[Any], as_json: bool, columns: tuple[str, ...]) -> None:
+    """Print ``columns`` of the rows, or the rows whole as JSON."""
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(row[column]) for column in columns))
+    _print(table)
+
+
+def show_one(row: Mapping[str, Any], as_json: bool) -> None:
+    """Print one thing, a line for each of its fields."""
+    if as_json:
+        typer.echo(json.dumps(row, indent=1))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in row.items():
+        table.add_row(name, _text(value))
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    Console(width=None if sys.stdout.isatty() else UNCUT).print(table)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.1f}" if isinstance(value, float) else str(value)
