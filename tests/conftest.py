@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from dynwork.testing.store_backends import MemoryBackend, SqliteBackend
 
-for suite in ("store_contract", "store_driver", "store_twins", "scenario", "provider_contract"):
+for suite in ("store_contract", "store_driver", "store_twins", "scenario", "provider_contract", "kind_contract"):
     pytest.register_assert_rewrite(f"dynwork.testing.{suite}")
 
 # Fast: in every `make check`. Deep: HYPOTHESIS_PROFILE=deep, for a long look at the stores (about ten minutes).

@@ -12,7 +12,7 @@ import pytest
 from dynwork import settings
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*/README.md")])
 REFERENCE = ROOT / "docs" / "reference"
 LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 
@@ -55,6 +55,14 @@ def test_every_setting_metric_and_error_is_in_the_reference() -> None:
         for name in names(r"`(dynwork_[a-z_]+)`", REFERENCE / "metrics.md")
     }
     assert set(re.findall(r'"(dynwork_(?:api|round|worker|jobs|leases|asks|store)_?[a-z_]*)"', source)) <= counted
+
+
+def test_the_code_in_the_howto_of_a_kind_is_the_example_s() -> None:
+    page = (ROOT / "docs" / "howto" / "your-own-kind.md").read_text()
+    blocks = re.findall(r"```(?:python|toml)\n(.*?)```", page, re.DOTALL)
+    files = "\n".join(path.read_text() for path in (ROOT / "examples" / "sloth").glob("*.*"))
+    assert len(blocks) == 4
+    assert [block for block in blocks if block not in files] == []
 
 
 def test_every_decision_is_in_the_index() -> None:

@@ -38,12 +38,9 @@ def vectors(file: str) -> list[Vector]:
     return [Vector(message, digest) for bits, message, digest in entries if bits]
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_every_message_of_nist_is_answered_with_its_digest_and_with_the_digest_of_that(
-    file: str, tmp_path: Path
-) -> None:
-    found = vectors(file)
-    assert len(found) == MESSAGES
+def test_every_message_of_nist_is_answered_with_its_digest_and_with_the_digest_of_that(tmp_path: Path) -> None:
+    found = [vector for file in FILES for vector in vectors(file)]
+    assert len(found) == len(FILES) * MESSAGES
     with Ensemble(tmp_path / "data", {}) as cluster, Ledger(cluster.api_urls) as ledger:
         for message, digest in found:
             twice = hashlib.sha512(digest)
@@ -51,4 +48,4 @@ def test_every_message_of_nist_is_answered_with_its_digest_and_with_the_digest_o
             for iterations, expected in enumerate(chain, 1):
                 ledger.submit_as(message, iterations, "succeeded", partial(str, expected))
         ledger.await_all()
-        assert len(ledger.entries) == 3 * MESSAGES
+        assert len(ledger.entries) == 3 * len(found)
