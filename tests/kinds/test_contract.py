@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dynwork.errors import ConfigurationError
 from dynwork.kinds import Kind
-from dynwork.kinds.sha512_chain import KIND
+from dynwork.kinds.sha512_chain import Sha512Chain, paths
 from dynwork.testing import kinds as test_kinds
 from dynwork.testing.kind_contract import KindContract
 from dynwork.testing.kinds import APPEND_STEPS, AppendSteps, AppendStepsStarter
@@ -26,11 +26,13 @@ def no_witness(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestSha512Chain(KindContract):
+    """With every path that this machine can take."""
+
     steps = 5000
 
-    @pytest.fixture
-    def kind(self) -> Kind:
-        return KIND
+    @pytest.fixture(params=paths(), ids=lambda path: path.name)
+    def kind(self, request: pytest.FixtureRequest) -> Kind:
+        return Sha512Chain(request.param)
 
 
 class TestAppendSteps(KindContract):
