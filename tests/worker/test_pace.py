@@ -75,6 +75,20 @@ def test_a_slice_that_is_not_full_moves_no_rate_that_is_told(seen: Seen) -> None
     assert made.told() == pace().told()
 
 
+def test_a_kind_whose_jobs_all_end_within_a_slice_is_measured_by_a_single_lane() -> None:
+    made = Pace(2, {"k": 1, "brief": 1}, "k")
+    made.learn(replace(FULL, kind="brief", unfinished=0, seconds=0.01, steps=10))
+    assert made.told()["brief"] == KindPace(capacity=2000.0, chain_speed=1000.0, lanes=2)
+
+
+def test_the_first_full_slice_of_a_kind_counts_though_other_groups_were_idle() -> None:
+    made = Pace(2, {"k": 1, "wide": 4}, "k")
+    made.learn(replace(WIDE, all_busy=False))
+    assert made.told()["wide"].capacity == 8000.0
+    made.learn(replace(WIDE, all_busy=False, steps=400))
+    assert made.told()["wide"].capacity == 8000.0
+
+
 def test_wide_lanes_say_nothing_about_one_chain_alone_and_one_alone_nothing_about_them() -> None:
     made = pace()
     made.learn(WIDE)

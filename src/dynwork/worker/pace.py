@@ -2,8 +2,10 @@
 
 Two rates of a kind go to the orchestrator, in steps per second: ``capacity``, all lanes of the worker full, and
 ``chain_speed``, one chain alone in its group. They follow, as moving averages, what *full* slices show: the time was
-used up and there were chains for every lane to its end; for the capacity all groups must have been busy, because cores
-share caches, heat and clocks. The default kind is calibrated at the start; another has no rates until it was measured.
+used up and there were chains for every lane to its end. A single lane is full as long as it runs. For the capacity all
+groups must have been busy, because cores share caches, heat and clocks; but the first full slice of a kind counts in
+any case, for an orchestrator that knows nothing can only guess. The default kind is calibrated at the start; another
+has no rates until it was measured.
 
 At home a third figure serves: what one group makes of a kind. Until a full slice has shown it, any slice is a hint.
 """
@@ -50,13 +52,13 @@ class Seen:
 
     @property
     def full(self) -> bool:
-        """Whether every lane had a chain to the end."""
-        return self.used_up and self.unfinished >= self.width
+        """Whether every lane had a chain to the end. One lane has, whenever it runs: chains follow each other."""
+        return self.width == 1 or (self.used_up and self.unfinished >= self.width)
 
     @property
     def alone(self) -> bool:
         """Whether one chain had the group for itself; lanes of width 1 never share it."""
-        return self.used_up and (self.width == 1 or self.chains == 1)
+        return self.width == 1 or (self.used_up and self.chains == 1)
 
 
 @dataclass(slots=True)
@@ -134,7 +136,7 @@ class Pace:
         speed = min(seen.steps / seen.seconds, RATE_MAX / self._groups)
         rates = self._rates[seen.kind]
         rates.hint = _moved(rates.hint, speed)
-        if seen.full and seen.all_busy:
+        if seen.full and (seen.all_busy or not rates.full):
             rates.full = _moved(rates.full, speed)
         if seen.alone:
             rates.alone = _moved(rates.alone, speed)
