@@ -9,7 +9,7 @@ DEV_STAMP := $(VENV)/.ready-dev
 KERNEL := setup.py $(wildcard src/dynwork/kinds/native/*)
 TIMES := 10
 
-.PHONY: help demo up test check lint types layers sanitize chaos bench lock docs clean
+.PHONY: help demo up test check lint types layers sanitize chaos bench bench-kernel bench-worker lock docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -44,6 +44,12 @@ chaos: $(DEV_STAMP) ## kill workers and orchestrators for many minutes (longer: 
 
 bench: $(RUN_STAMP) ## the load generator: accepted and completed jobs a second, latency
 	$(BIN)/python -m benchmarks.path $(ARGS)
+
+bench-kernel: $(RUN_STAMP) ## the kernel beside the Python loop and a C loop over OpenSSL, in turns; a minute or two
+	$(BIN)/python -m benchmarks.kernel $(ARGS)
+
+bench-worker: $(RUN_STAMP) ## what a worker delivers of what the kernel can do, lease to result; five minutes
+	$(BIN)/python -m benchmarks.worker $(ARGS)
 
 lock: $(DEV_STAMP) ## resolve requirements/*.in anew
 	scripts/lock.sh $(ARGS)

@@ -1,6 +1,6 @@
 """The kernel against the best Python loop and against a C loop over OpenSSL's EVP, interleaved in one run.
 
-    python -m benchmarks.kernel [--rounds 11] [--seconds 0.06]
+    make bench-kernel, or python -m benchmarks.kernel [--rounds 11] [--seconds 0.06]
 
 In every round each variant has its turn of so many seconds, the two loops just before it; a ratio is the median of the
 rounds' ratios, for the clock of a machine may swing from one second to the next. Printed are million steps a second,

@@ -1,12 +1,13 @@
 """What a worker delivers of what the kernel can do, lease to result: an API, an orchestrator, a worker of two slots.
 
-    python -m benchmarks.worker [--runs 5] [--seconds 10]
+    make bench-worker, or python -m benchmarks.worker [--runs 5] [--seconds 10]
 
 All on this machine: the other roles take their part of the two cores, as they do in `dynwork up`. In every run, one
-after the other: the bare kernel in two threads, long jobs (64 chains), the bare kernel, a mix of jobs from 1 to 10^6
-iterations (log-uniform), the bare kernel. Jobs are queued before the worker starts; the rate is the steps of all jobs
-by the time from the first start to the last completion, as the orchestrator has them. It is compared with the mean of
-the two bare rates beside it. One hash in a hundred is checked.
+after the other: the bare kernel in two threads, long jobs of equal length (four for each lane, so that the last ones
+fill the lanes as well), the bare kernel, a mix of jobs from 1 to 10^6 iterations (log-uniform), the bare kernel. Jobs
+are queued before the worker starts; the rate is the steps of all jobs by the time from the first start to the last
+completion, as the orchestrator has them. It is compared with the mean of the two bare rates beside it. One hash in a
+hundred is checked.
 
 After that, from the worker's metrics: how late its event loop and its heartbeats were under this load, and how long an
 order (here: cancelled jobs) takes from the heartbeat's answer until the chain is out of its lane.
@@ -36,7 +37,7 @@ from dynwork import kinds
 from dynwork.kinds import Kind
 
 SLOTS = 2
-LONG_JOBS, LONGEST_OF_MIX = 64, 10**6
+WAVES, LONGEST_OF_MIX = 4, 10**6
 HEARTBEAT_S = 3.0
 SLICE_S = 0.025
 SEED = 20261124
@@ -91,7 +92,7 @@ async def deliver(where: Site, others: list[psutil.Process], jobs: Jobs, lags: M
         assert results[job_id]["hash"] == chain(*accepted[job_id]), f"wrong hash for {job_id}"
     connection = await Connection(where.api).open()
     to_advance = [job_id for job_id, (_, iterations) in accepted.items() if iterations > 1]
-    in_order = sorted(to_advance)[:LONG_JOBS]  # by the time of submission: the first of them started first
+    in_order = sorted(to_advance)[:100]  # by the time of submission: the first of them started first
     started = min([(await connection.json("GET", f"/jobs/{job_id}"))["started_at"] for job_id in in_order])
     connection.close()
     seconds = _instant(max(result["completed_at"] for result in results.values())) - _instant(started)
@@ -157,7 +158,7 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> None:
         before = bare(kind, arguments.seconds / 5)
         for _ in range(arguments.runs):
             for name in shares:
-                jobs = _jobs(name, before * arguments.seconds, rng)
+                jobs = _jobs(name, before * arguments.seconds, WAVES * SLOTS * kind.lanes, rng)
                 delivered = await deliver(where, others, jobs, lags)
                 after = bare(kind, arguments.seconds / 5)
                 beside = (before + after) / 2
@@ -180,10 +181,10 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> None:
 QUANTILES = (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
 
 
-def _jobs(name: str, steps: float, rng: random.Random) -> Jobs:
-    """Make jobs of about so many steps in all."""
+def _jobs(name: str, steps: float, long: int, rng: random.Random) -> Jobs:
+    """Make jobs of about so many steps in all; ``long``: how many long ones."""
     if name == "long":
-        return [(rng.randbytes(64), 1 + int(steps / LONG_JOBS)) for _ in range(LONG_JOBS)]
+        return [(rng.randbytes(64), 1 + int(steps / long)) for _ in range(long)]
     jobs, left = [], steps
     while left > 0:
         iterations = round(LONGEST_OF_MIX ** rng.random())
