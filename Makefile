@@ -12,7 +12,7 @@ TIMES := 10
 .PHONY: help demo up test check lint types layers sanitize chaos bench bench-kernel bench-worker lock docs clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(RUN_STAMP) ## a whole cluster, a burst of jobs, every hash checked; about a minute
 	@$(BIN)/dynwork demo
