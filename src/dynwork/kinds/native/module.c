@@ -154,6 +154,9 @@ static PyMethodDef methods[] = {
 static int execute(PyObject *module)
 {
     (void)module;
+#if defined(__x86_64__)
+    __builtin_cpu_init(); /* before the first __builtin_cpu_supports, as the manuals of the compilers ask */
+#endif
     chain_fold();
     return 0;
 }
