@@ -43,6 +43,13 @@ def test_every_variable_target_and_metric_that_is_named_exists(page: Path) -> No
     assert names(r"`(dynwork_[a-z_]+)`", page) <= names(r"`(dynwork_[a-z_]+)`", REFERENCE / "metrics.md")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_default_that_is_named_is_the_one_in_the_reference(page: Path) -> None:
+    """As "`DYNWORK_...` (5)" or "(0.025 s)" in a sentence."""
+    named = names(r"`(DYNWORK_[A-Z_]+)` \(([\d.]+)(?: s)?\)", page)
+    assert named <= names(r"\| `(DYNWORK_[A-Z_]+)` \| `([^`]+)`", REFERENCE / "settings.md")
+
+
 def test_every_setting_metric_and_error_is_in_the_reference() -> None:
     """The generator walks models, registries and the error tree; this looks from the other side: the source text."""
     source = "\n".join(
