@@ -56,6 +56,7 @@ def test_the_built_in_kind_is_found_by_its_name() -> None:
         ("no_such_module:KIND", "cannot be loaded: ModuleNotFoundError"),
         ("dynwork.kinds:GROUP", "is not a dynwork.kinds.Kind: it has no name, releases_gil"),
         ("dynwork.testing.kinds:RAISER", "calls itself 'raiser'"),
+        ("dynwork.testing.kinds:Raiser", "is a class, not an instance of it"),
     ],
 )
 def test_a_kind_that_does_not_fit_is_refused_by_name(value: str, complaint: str) -> None:
@@ -68,15 +69,32 @@ def test_a_kind_that_does_not_fit_is_refused_by_name(value: str, complaint: str)
     [
         ({"name": ""}, "must have a name of 1 to 64 characters"),
         ({"name": "x" * 65}, "must have a name of 1 to 64 characters"),
-        ({"state_bytes_max": 0}, "must have states of 1 to 4096 bytes and at least one lane"),
-        ({"state_bytes_max": 4097}, "must have states of 1 to 4096 bytes and at least one lane"),
-        ({"lanes": 0}, "must have states of 1 to 4096 bytes and at least one lane"),
+        ({"name": 5}, "must have a name of 1 to 64 characters"),
+        ({"state_bytes_max": 0}, "must have states of 1 to 4096 bytes"),
+        ({"state_bytes_max": 4097}, "must have states of 1 to 4096 bytes"),
+        ({"state_bytes_max": 64.0}, "must have states of 1 to 4096 bytes"),
+        ({"lanes": 0}, "must have 1 to 1024 lanes"),
+        ({"lanes": 1025}, "must have 1 to 1024 lanes"),
+        ({"lanes": "4"}, "must have 1 to 1024 lanes"),
+        ({"start": None}, "it has no start"),
+        ({"releases_gil": "no"}, "must say of releases_gil whether it is True or False"),
     ],
 )
 def test_what_a_kind_says_of_itself_must_be_within_bounds(said: dict[str, object], complaint: str) -> None:
     kinds.check(APPEND_STEPS)
     with pytest.raises(ConfigurationError, match=complaint):
         kinds.check(type("Odd", (AppendSteps,), said)())
+
+
+def test_two_kinds_of_one_name_are_refused_not_one_of_them_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another package must not take the place of the built-in kind, whichever is found first."""
+    built_in = EntryPoint(KIND.name, "dynwork.kinds.sha512_chain:KIND", kinds.GROUP)
+    entries = [built_in, built_in]  # found twice, as in a wheel beside a source tree, it is one
+    monkeypatch.setattr(kinds, "entry_points", lambda group: entries)
+    assert kinds.installed.__wrapped__() == {KIND.name: KIND}
+    entries.append(EntryPoint(KIND.name, "elsewhere:KIND", kinds.GROUP))
+    with pytest.raises(ConfigurationError, match=r"two kinds 'sha512-chain': dynwork.*:KIND and elsewhere:KIND"):
+        kinds.installed.__wrapped__()
 
 
 # -- the witness of append-steps

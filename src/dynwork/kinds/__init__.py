@@ -24,6 +24,8 @@ STATE_BYTES_MAX = 4096
 """Longest state a kind may have, bytes: states travel in every checkpoint."""
 NAME_CHARS_MAX = 64
 """Longest name a kind may have, characters."""
+LANES_MAX = 1024
+"""Most lanes a kind may have."""
 
 
 class Starter(Protocol):
@@ -53,7 +55,7 @@ class Kind(Protocol):
     state_bytes_max: int
     """Longest state, in bytes; at most 4096: states travel in every checkpoint. The shortest has one byte."""
     lanes: int
-    """How many chains one call of :meth:`advance` moves at the same time (SIMD lanes); 1 for plain code."""
+    """How many chains one call of :meth:`advance` moves at the same time (SIMD lanes): 1, for plain code, to 1024."""
 
     def start(self) -> Starter:
         """Begin a chain."""
@@ -78,21 +80,37 @@ class Kind(Protocol):
 def installed() -> Mapping[str, Kind]:
     """Return every kind installed, by name.
 
-    Raises ``ConfigurationError`` for one that cannot be imported or does not fit the protocol: a process that would
-    fail at somebody's work refuses to start instead.
+    Raises ``ConfigurationError`` for one that cannot be imported or does not fit the protocol, and for two of the same
+    name: a process that would fail at somebody's work, or do another's, refuses to start instead.
     """
-    return {entry.name: _load(entry) for entry in entry_points(group=GROUP)}
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        other = found.setdefault(entry.name, entry)
+        if other.value != entry.value:
+            raise ConfigurationError(f"there are two kinds {entry.name!r}: {other.value} and {entry.value}")
+    return {name: _load(entry) for name, entry in found.items()}
 
 
 def check(kind: object) -> None:
     """Raise ``ConfigurationError`` if what ``kind`` says of itself does not fit :class:`Kind`."""
-    if not isinstance(kind, Kind):
-        missing = [name for name in (*Kind.__annotations__, "start", "advance") if not hasattr(kind, name)]
+    if isinstance(kind, type):
+        raise ConfigurationError("is a class, not an instance of it")
+    missing = [name for name in (*Kind.__annotations__, "start", "advance") if getattr(kind, name, None) is None]
+    if missing:
         raise ConfigurationError(f"is not a dynwork.kinds.Kind: it has no {', '.join(missing)}")
-    if not 1 <= len(kind.name) <= NAME_CHARS_MAX:
+    assert isinstance(kind, Kind)
+    if not (type(kind.name) is str and 1 <= len(kind.name) <= NAME_CHARS_MAX):
         raise ConfigurationError(f"must have a name of 1 to {NAME_CHARS_MAX} characters")
-    if not 1 <= kind.state_bytes_max <= STATE_BYTES_MAX or kind.lanes < 1:
-        raise ConfigurationError(f"must have states of 1 to {STATE_BYTES_MAX} bytes and at least one lane")
+    if not _is_count(kind.state_bytes_max, STATE_BYTES_MAX):
+        raise ConfigurationError(f"must have states of 1 to {STATE_BYTES_MAX} bytes")
+    if not _is_count(kind.lanes, LANES_MAX):
+        raise ConfigurationError(f"must have 1 to {LANES_MAX} lanes")
+    if type(kind.releases_gil) is not bool:
+        raise ConfigurationError("must say of releases_gil whether it is True or False")
+
+
+def _is_count(value: object, most: int) -> bool:
+    return type(value) is int and 1 <= value <= most
 
 
 def _load(entry: EntryPoint) -> Kind:
