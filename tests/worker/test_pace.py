@@ -71,7 +71,31 @@ def test_capacity_is_learned_only_while_all_groups_are_busy() -> None:
 )
 def test_a_slice_that_is_not_full_moves_no_rate_that_is_told(seen: Seen) -> None:
     made = pace()
-    made.learn(seen)
+    made.learn(WIDE)
+    before = made.told()
+    made.learn(replace(seen, steps=1000))
+    assert made.told() == before
+
+
+def test_a_slice_without_a_chain_for_every_lane_is_no_measure_of_a_kind() -> None:
+    made = pace()
+    made.learn(replace(WIDE, chains=3, unfinished=3))
+    made.learn(replace(WIDE, chains=3, unfinished=0, seconds=0.01))
+    assert made.told() == pace().told()
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.0002], ids=["less than a slice", "too short to measure well"])
+def test_a_kind_whose_jobs_are_short_is_measured_by_the_first_slice_with_a_chain_for_every_lane(seconds: float) -> None:
+    made = pace()
+    made.learn(replace(WIDE, unfinished=0, steps=100, seconds=seconds, all_busy=False))
+    assert made.told()["wide"].capacity == pytest.approx(2 * 100 / seconds)
+    made.learn(replace(WIDE, unfinished=0, steps=1, seconds=seconds))
+    assert made.told()["wide"].capacity == pytest.approx(2 * 100 / seconds)
+
+
+def test_a_slice_that_took_no_time_on_the_clock_says_nothing() -> None:
+    made = pace()
+    made.learn(replace(WIDE, seconds=0.0))
     assert made.told() == pace().told()
 
 
@@ -104,7 +128,7 @@ def test_wide_lanes_say_nothing_about_one_chain_alone_and_one_alone_nothing_abou
 def test_until_a_full_slice_was_seen_any_slice_is_a_hint_of_a_groups_speed() -> None:
     made = pace()
     assert made.group_speed("wide") == 2000.0  # as fast as the default kind, for want of better
-    made.learn(replace(WIDE, unfinished=0, seconds=0.01))
+    made.learn(replace(WIDE, chains=2, unfinished=0, seconds=0.01))
     assert made.group_speed("wide") == 20000.0
     made.learn(WIDE)
     assert made.group_speed("wide") == 4000.0
@@ -112,8 +136,12 @@ def test_until_a_full_slice_was_seen_any_slice_is_a_hint_of_a_groups_speed() -> 
 
 def test_a_slice_too_short_to_measure_is_not_learned_from() -> None:
     made = pace()
-    made.learn(replace(WIDE, seconds=0.0005))
-    assert made.group_speed("wide") == 2000.0
+    made.learn(WIDE)
+    made.learn(FULL)
+    before = made.told()
+    made.learn(replace(FULL, steps=10**6, seconds=0.0005))
+    made.learn(replace(WIDE, steps=10**6, seconds=0.0005, max_seconds=0.0005))
+    assert made.told() == before
 
 
 def test_the_share_of_a_chain_is_what_it_takes_of_the_group_within_the_horizon() -> None:

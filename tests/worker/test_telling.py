@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from dynwork.kinds.sha512_chain import Sha512Chain
 from dynwork.orchestrator.core.job import JobState
 from dynwork.testing.clock import FakeClock
 from dynwork.testing.lanes import PLAIN, Wide
@@ -13,6 +16,12 @@ from dynwork.worker.reporting import APART_S
 LONG = 10**9
 
 
+class Other(Sha512Chain):
+    """Like the default kind, by another name: not calibrated."""
+
+    name = "other"
+
+
 async def test_asks_and_heartbeats_tell_the_pace_of_every_kind(clock: FakeClock, orchestrator: OneOrchestrator) -> None:
     async with one_worker(clock, orchestrator, {kind.name: kind for kind in (PLAIN, Wide())}) as worker:
         await clock.advance(4)
@@ -20,6 +29,22 @@ async def test_asks_and_heartbeats_tell_the_pace_of_every_kind(clock: FakeClock,
             assert message.paces == worker.desk.pace.told()
             assert message.paces[PLAIN.name].capacity == message.capacity == 2000.0
             assert message.paces["wide"] == KindPace(capacity=0, chain_speed=0, lanes=8)
+
+
+@pytest.mark.parametrize("kind", ["other", "wide"])
+async def test_a_kind_whose_jobs_take_no_time_is_soon_handed_out_by_the_second_not_by_the_lane(
+    kind: str, clock: FakeClock, orchestrator: OneOrchestrator
+) -> None:
+    async with one_worker(clock, orchestrator, {kind.name: kind for kind in (PLAIN, Other(), Wide())}) as worker:
+        await clock.settle()
+        for lanes in worker.lanes:
+            lanes.steps_per_s = 100_000.0
+        asks = len(orchestrator.asks)
+        for index in range(200):
+            await orchestrator.submit(2, kind=kind, body=bytes([index]))
+        await clock.advance(2)
+        assert worker.metric("reports_total", verb="completed", verdict="accepted") == 200
+        assert len(orchestrator.asks) - asks < 20
 
 
 async def test_while_chains_are_in_work_reports_keep_a_distance(

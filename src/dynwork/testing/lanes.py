@@ -16,7 +16,7 @@ class SimulatedLanes:
 
     def __init__(self, clock: Clock, steps_per_s: float) -> None:
         self._clock = clock
-        self._steps_per_s = steps_per_s
+        self.steps_per_s = steps_per_s
         self.batches: list[Batch] = []
         """All that was given to these lanes."""
         self.closed = False
@@ -24,13 +24,13 @@ class SimulatedLanes:
     async def advance(self, kind: Kind, batch: Batch, max_seconds: float) -> Slice:
         """See :meth:`LaneGroup.advance`. An error takes a whole slice: the test sees what happens meanwhile."""
         self.batches.append(batch)
-        budget = max(int(self._steps_per_s * max_seconds), 1)
+        budget = max(int(self.steps_per_s * max_seconds), 1)
         try:
             states, steps = kind.advance(batch.states, batch.remaining, budget, math.inf)
         except Exception as error:
             await self._clock.sleep(max_seconds)
             raise WorkError("kind_error", f"{type(error).__name__}: {error}") from error
-        seconds = sum(steps) / self._steps_per_s
+        seconds = sum(steps) / self.steps_per_s
         await self._clock.sleep(seconds)
         return Slice(states, steps, seconds)
 

@@ -7,6 +7,10 @@ groups must have been busy, because cores share caches, heat and clocks; but the
 any case, for an orchestrator that knows nothing can only guess. The default kind is calibrated at the start; another
 has no rates until it was measured.
 
+Jobs may be too short for a slice to be full ever, or to be measured well. Of a kind not measured yet a slice counts
+that began with a chain for every lane, however short it was: too low a rate, if anything, but with a rate more is
+handed out ahead, and slices become full. Without one it would stay unmeasured for ever: a job a lane, and then an ask.
+
 At home a third figure serves: what one group makes of a kind. Until a full slice has shown it, any slice is a hint.
 """
 
@@ -23,7 +27,7 @@ WEIGHT = 0.2
 """Weight of the newest slice in a moving average: a change shows after about five slices."""
 
 SECONDS_MIN = 0.001
-"""Shorter slices measure the clock more than the work."""
+"""Shorter slices measure the clock more than the work, seconds; better than nothing they are."""
 
 RATE_MAX = 1e15
 """Faster is not believed, and could not be told: a kind may count its steps as it likes. Steps per second."""
@@ -54,6 +58,11 @@ class Seen:
     def full(self) -> bool:
         """Whether every lane had a chain to the end. One lane has, whenever it runs: chains follow each other."""
         return self.width == 1 or (self.used_up and self.unfinished >= self.width)
+
+    @property
+    def filled(self) -> bool:
+        """Whether every lane had a chain at the start."""
+        return self.chains >= self.width
 
     @property
     def alone(self) -> bool:
@@ -131,12 +140,12 @@ class Pace:
 
     def learn(self, seen: Seen) -> None:
         """Follow a slice."""
-        if seen.seconds < SECONDS_MIN:
+        rates = self._rates[seen.kind]
+        if seen.seconds <= 0 or (seen.seconds < SECONDS_MIN and rates.full):
             return
         speed = min(seen.steps / seen.seconds, RATE_MAX / self._groups)
-        rates = self._rates[seen.kind]
         rates.hint = _moved(rates.hint, speed)
-        if seen.full and (seen.all_busy or not rates.full):
+        if (seen.full and seen.all_busy) or (seen.filled and not rates.full):
             rates.full = _moved(rates.full, speed)
         if seen.alone:
             rates.alone = _moved(rates.alone, speed)
