@@ -85,6 +85,18 @@ CASES: dict[str, tuple[Demand, list[Member], int, str]] = {
     "not idle for long enough": (NOTHING, [ready("a", idle_s=4), ready("b", idle_s=4)], 0, ""),
     "not within the cooldown of a launch": (NOTHING, [ready("a", idle_s=9), booting(age_s=2)], 0, ""),
     "not while something is queued": (work(1.0, 1), [ready("a", idle_s=9), ready("b", idle_s=9)], 0, ""),
+    "what no worker here has keeps none but the one more that is wanted": (
+        work(0, 0, unheard=(9.0, 40)),
+        [ready("a", idle_s=9), ready("b", idle_s=8), ready("c", idle_s=7), BUSY],
+        0,
+        "ab",
+    ),
+    "a machine that is booting may have it": (
+        work(0, 0, unheard=(9.0, 40)),
+        [ready("a", idle_s=9), ready("b", idle_s=9), booting(age_s=9)],
+        0,
+        "",
+    ),
     "never below the minimum": (NOTHING, [ready("a", idle_s=9)], 0, ""),
     "busy ones are never ended": (NOTHING, [BUSY, BUSY], 0, ""),
     "above a lowered maximum, idle ones go even while jobs wait": (

@@ -11,8 +11,9 @@ fleet grows on, one at a time.
 
 A chain cannot be split, so more workers than busy ones plus waiting jobs are of no use. Machines that are still
 booting count as workers: what was ordered is not ordered again. Growing needs no cooldown for that reason. Shrinking
-waits until nothing is queued, ends only workers that hold no lease and have been idle for ``cooldown_s``, the longest
-idle first, and never within ``cooldown_s`` of a launch.
+waits until nothing is queued that a worker here could take (a kind that none of them has is no reason to keep them
+all), ends only workers that hold no lease and have been idle for ``cooldown_s``, the longest idle first, and never
+within ``cooldown_s`` of a launch.
 
 :func:`plan` is a function of what is seen and keeps no memory: the same sight gives the same plan.
 """
@@ -101,10 +102,11 @@ def plan(demand: Demand, fleet: Sequence[Member], policy: ScalingPolicy, now: In
         if launch == 0:
             return Plan(0, (), f"hold: {words}, but {len(fleet)} machines are there or leaving")
         return Plan(launch, (), f"+{launch}: {words}")
-    keep = max(want, min(len(usable), policy.fleet_max)) if demand.queued else want
+    to_start = _to_start(demand, usable)
+    keep = max(want, min(len(usable), policy.fleet_max)) if to_start else want
     surplus = len(usable) - keep
     if surplus == 0:
-        return Plan(0, (), f"hold: {words}" + (f", but {demand.queued} jobs wait to start" if keep > want else ""))
+        return Plan(0, (), f"hold: {words}" + (f", but {to_start} jobs wait to start" if keep > want else ""))
     drain = _drainable(usable, policy, now)[:surplus]
     if not drain:
         return Plan(0, (), f"hold: {words}, but none has been idle for {policy.cooldown_s:.1f} s since the last launch")
@@ -132,6 +134,13 @@ def _want(demand: Demand, usable: Sequence[Member], policy: ScalingPolicy) -> in
             workers = max(workers, busy + 1)
         sized = max(math.ceil(min(workers, of_use, policy.fleet_max)), 1)  # a job may wait that has no step left
     return min(max(sized, busy, policy.fleet_min), policy.fleet_max)
+
+
+def _to_start(demand: Demand, usable: Sequence[Member]) -> int:
+    """Return how many jobs wait that one of these workers could take, as far as they have said what they can."""
+    some_may = any(not member.paces for member in usable)
+    known = {kind for member in usable for kind in member.paces}
+    return sum(work.queued for kind, work in demand.backlog.items() if some_may or kind in known)
 
 
 def _ahead(demand: Demand, usable: Sequence[Member]) -> Ahead:
