@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -26,8 +26,21 @@ async def worker(clock: FakeClock, orchestrator: OneOrchestrator) -> AsyncIterat
         yield worker
 
 
-def chain(name: str, *, remaining: int = LONG, kind: str = PLAIN.name) -> Held:
-    return Held(name, 1, kind, b"x" * 64, 1, 1 + remaining, 5, order=1, acknowledged=1)
+def chain(name: str, *, remaining: int = LONG, kind: str = PLAIN.name, priority: int = 5) -> Held:
+    return Held(name, 1, kind, b"x" * 64, 1, 1 + remaining, priority, order=1, acknowledged=1)
+
+
+class Limping(Wide):
+    """Its last lane makes a step a slice when all are taken."""
+
+    name = "limping"
+
+    def advance(
+        self, states: Sequence[bytes], remaining: Sequence[int], max_steps: int, max_seconds: float
+    ) -> tuple[list[bytes], list[int]]:
+        last = self.lanes - 1
+        left = [min(steps, 1) if index == last else steps for index, steps in enumerate(remaining)]
+        return super().advance(states, left, max_steps, max_seconds)
 
 
 def grant(worker: OneWorker, *remaining: int, priority: int = 5) -> list[Held]:
@@ -88,9 +101,27 @@ async def test_chains_join_others_that_are_running_and_those_keep_their_lanes(
     worker.desk.drop([gone.ref], "cancelled")
     urgent = grant(worker, LONG, LONG, priority=9)
     await clock.advance(0.2)
-    assert worker.slots[0].chains == [held for held in first[0] if held is not gone] + urgent[:1]
+    assert worker.slots[0].chains == urgent[:1] + [held for held in first[0] if held is not gone]
     assert worker.slots[1].chains == first[1]
     assert worker.desk.waiting.first() is urgent[1]
+
+
+@pytest.mark.parametrize("urgent", [5, 9])
+async def test_in_unequal_lanes_those_of_one_priority_keep_step_and_the_urgent_come_first(
+    urgent: int, clock: FakeClock, orchestrator: OneOrchestrator
+) -> None:
+    """The kernel lets its last lane rest where the core is shared: each has its turn there, and all end together."""
+    async with one_worker(clock, orchestrator, {kind.name: kind for kind in (PLAIN, Limping())}) as worker:
+        for slot in worker.slots:
+            slot.chains = [chain("last", kind=Limping.name)]
+            slot.chains += [chain("other", kind=Limping.name, priority=urgent) for _ in range(3)]
+        worker.desk.work.set()
+        last, *others = worker.slots[0].chains
+        await clock.advance(50 * SLICE_S)
+        assert len(worker.slots[0].chains) == 4
+        done = [held.done for held in others]
+        assert min(done) > 0.9 * max(done)
+        assert last.done > 0.9 * min(done) if urgent == last.priority else 0 < last.done < 0.1 * min(done)
 
 
 async def test_a_chain_that_got_no_lane_waits_and_comes_first_the_next_time(

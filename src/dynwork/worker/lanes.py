@@ -29,7 +29,7 @@ from dynwork.worker.lane_groups import LaneGroup
 from dynwork.worker.pace import Seen
 from dynwork.worker.sharing import Speeds, better_there, fair_share
 from dynwork.worker.slices import Batch, Slice, WorkError
-from dynwork.worker.waiting import PREFETCH_S, Room, fill, hungry
+from dynwork.worker.waiting import PREFETCH_S, Room, fill, hungry, listed
 
 log = logs.get("dynwork.worker.lanes")
 
@@ -190,19 +190,22 @@ class Lanes:
         self._pace.learn(seen)
 
     def _take(self, chains: Sequence[Held], made: Slice) -> list[Held]:
-        """Take what came back from a slice; return the chains that stay in their lanes."""
+        """Take what came back from a slice; return the chains that stay in lanes, first those that need it most.
+
+        Lanes need not be equally fast: a kind may leave the last one behind where another program shares its core.
+        """
         staying = []
         for held, state, steps in zip(chains, made.states, made.steps, strict=True):
             if not held.gone:
                 self._desk.advance(held, state, steps)
                 if held.ending is not None:
                     continue
+            held.passed_over = not steps
             if steps and not self._desk.handing_back and not held.gone:
                 staying.append(held)
             else:
-                held.passed_over = not steps
                 self._desk.put_back(held)
-        return staying
+        return sorted(staying, key=listed)
 
     def _blame(self, chains: Sequence[Held], error: WorkError) -> None:
         if len(chains) == 1:

@@ -109,7 +109,7 @@ def fill(batch: list[Held], waiting: Waiting, room: Room) -> None:
             spares -= 1
         joining.append(waiting.pop())
         work_s += room.share(turn)
-    joining.sort(key=_listed)
+    joining.sort(key=listed)
     batch += joining
 
 
@@ -117,7 +117,8 @@ def _together(one: Held, other: Held) -> bool:
     return one.kind == other.kind and not (one.alone or other.alone)
 
 
-def _listed(held: Held) -> tuple[int, bool, int]:
+def listed(held: Held) -> tuple[int, bool, int]:
+    """Return the sort key of chains that go into lanes together."""
     return (-held.priority, not held.passed_over, -held.remaining)
 
 
