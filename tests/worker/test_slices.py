@@ -15,6 +15,12 @@ from dynwork.wire import STEPS_MAX
 from dynwork.worker import frames
 from dynwork.worker.slices import DETAIL_CHARS_MAX, Batch, Slice, WorkError, advance
 
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(4)
+
+
 BATCH = Batch("scripted", [b"a", b"b"], [5, 5])
 
 
@@ -61,12 +67,29 @@ def test_a_kind_that_keeps_its_contract_is_believed() -> None:
         (Scripted(error=KeyError("x")), "KeyError: 'x'"),
         (Scripted(error=SystemExit(3)), "SystemExit: 3"),
         (Scripted(error=asyncio.CancelledError()), "CancelledError"),
+        (Scripted(error=MuteError()), r"MuteError: its text cannot be had \(SystemExit\)"),
     ],
 )
 def test_a_kind_that_raises_or_breaks_its_contract_is_an_error_of_the_work(kind: Scripted, complaint: str) -> None:
     with pytest.raises(WorkError, match=complaint) as caught:
         advance(kind, BATCH, 1.0)
     assert caught.value.code == "kind_error"
+
+
+class Overwriting(Scripted):
+    """Makes its lists say that it was asked for as much as it returns."""
+
+    def advance(
+        self, states: Sequence[bytes], remaining: Sequence[int], max_steps: int, max_seconds: float
+    ) -> tuple[list[bytes], list[int]]:
+        states[:], remaining[:] = self.states, self.steps  # type: ignore[index]
+        return super().advance(states, remaining, max_steps, max_seconds)
+
+
+def test_a_kind_is_held_against_what_it_was_asked_for_whatever_it_does_to_its_lists() -> None:
+    with pytest.raises(WorkError, match="6 steps where 5 remained"):
+        advance(Overwriting(steps=(6, 5)), BATCH, 1.0)
+    assert (BATCH.states, BATCH.remaining) == ([b"a", b"b"], [5, 5])
 
 
 def test_the_detail_of_an_error_is_bounded() -> None:

@@ -45,16 +45,25 @@ class WorkError(Exception):
 def advance(kind: Kind, batch: Batch, max_seconds: float) -> Slice:
     """Advance ``batch`` for about ``max_seconds``. Raises ``WorkError`` with the code ``kind_error``.
 
-    Whatever a kind raises is that: an exit or a cancellation from a lane thread would end the whole worker.
+    Whatever a kind raises is that: an exit or a cancellation from a lane thread would end the whole worker. It works on
+    lists of its own: what it returns is held against what it was asked for, not against what it made of that.
     """
+    states, steps = list(batch.states), list(batch.remaining)
     began = time.perf_counter()
     try:
-        states, steps = kind.advance(batch.states, batch.remaining, sum(batch.remaining), max_seconds)
+        states, steps = kind.advance(states, steps, sum(steps), max_seconds)
         seconds = time.perf_counter() - began
         _check(kind, batch, states, steps)
     except BaseException as error:
-        raise WorkError("kind_error", f"{type(error).__name__}: {error}") from error
+        raise WorkError("kind_error", f"{type(error).__name__}: {_text_of(error)}") from error
     return Slice(states, steps, seconds)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as another:  # noqa: BLE001 - an error is foreign code, too
+        return f"its text cannot be had ({type(another).__name__})"
 
 
 def _check(kind: Kind, batch: Batch, states: list[bytes], steps: list[int]) -> None:
