@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from dynwork.orchestrator.core.job import JobState, LeaseEnd
+from dynwork.settings import WorkerSettings
 from dynwork.testing.clock import FakeClock
 from dynwork.testing.one_worker import STOP_S, OneWorker, one_worker
 from dynwork.testing.orchestrators import LOST, held
@@ -13,6 +14,12 @@ from dynwork.wire import HeartbeatReply
 from dynwork.worker.holding import Ending, Held, Verb
 
 LONG = 10**9
+ORDER_S_MAX = 0.05
+
+
+def test_a_slice_is_no_longer_than_an_order_may_take() -> None:
+    """Lanes are empty a slice after an order (test_batching): this makes it 50 ms in workers as they come."""
+    assert 0 < WorkerSettings.model_fields["worker_slice_s"].default < ORDER_S_MAX
 
 
 async def test_a_stopped_worker_hands_every_chain_back_with_its_checkpoint(
