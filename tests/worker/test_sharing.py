@@ -41,7 +41,7 @@ def test_few_chains_find_the_groups_where_they_are_fastest(groups: list[int], ex
     assert sorted(settled(groups, KERNEL)) == sorted(expected)
 
 
-MANY_SPEEDS = [KERNEL, PLAIN, Speeds(8, 24.0, 5.3), Speeds(4, 10.0, 2.5)]
+MANY_SPEEDS = [KERNEL, PLAIN, Speeds(5, 14.0, 5.2), Speeds(8, 24.0, 5.3), Speeds(9, 27.0, 5.3), Speeds(4, 10.0, 2.5)]
 
 
 @pytest.mark.parametrize("speeds", MANY_SPEEDS)
