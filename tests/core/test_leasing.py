@@ -103,7 +103,7 @@ def test_a_hand_counts_what_it_was_dealt() -> None:
 
 
 # --- several kinds: a worker of two cores, four lanes of "hash" in each, and two kinds that run once in a core
-CORES = {KIND: Pace(800.0, 150.0, 8), "slow": Pace(0.8, 0.4, 2), "new": Pace(0.0, 0.0, 2)}
+CORES = {KIND: Pace(800.0, 150.0, 8), "slow": Pace(0.8, 0.4, 2), "new": Pace(0.0, 0.0, 2), "odd": Pace(60.0, 20.0, 6)}
 KINDS = st.sampled_from((*CORES, "unheard-of"))
 
 
@@ -117,6 +117,7 @@ def of(kind: str, *remaining: int) -> list[Chain]:
         ("a thousand times slower: the lanes, and nothing ahead", [], of("slow", *[2] * 9), 2),
         ("a slow chain takes a core, four lanes", of("slow", 99), of(KIND, *[LONG] * 9), 4),
         ("the lanes that are left are filled ahead as ever", of("slow", 99), of(KIND, *[40] * 99), 10),
+        ("part of a core is a core: 8 lanes, or 6 of another kind", of("odd", 99), of(KIND, *[LONG] * 9), 6),
         ("two slow chains take everything", of("slow", 99, 99), of(KIND, 1), 0),
         ("a chain in a lane takes its core from a kind without lanes", of(KIND, LONG), of("slow", 9, 9), 1),
         ("two of them may be in one core each", of(KIND, LONG, LONG), of("slow", 9), 0),

@@ -15,7 +15,7 @@ WIDE = replace(FULL, kind="wide", chains=9, unfinished=5, width=4)
 
 def pace() -> Pace:
     made = Pace(2, {"k": 1, "wide": 4}, "k")
-    made.calibrate([1000.0, 3000.0], [900.0, 1100.0])
+    made.calibrate([1000.0, 1500.0, 3500.0], [600.0, 1000.0, 1100.0])
     return made
 
 
@@ -25,7 +25,7 @@ def test_a_worker_that_is_not_calibrated_has_no_rates() -> None:
     assert made.capacity == 0
 
 
-def test_capacity_is_the_sum_of_the_groups_and_chain_speed_the_median_of_one_alone() -> None:
+def test_capacity_is_that_of_all_groups_and_chain_speed_the_median_of_one_alone() -> None:
     assert (pace().capacity, pace().chain_speed, pace().calibrated) == (4000.0, 1000.0, True)
 
 
@@ -64,17 +64,35 @@ def test_capacity_is_learned_only_while_all_groups_are_busy() -> None:
     "seen",
     [
         replace(WIDE, unfinished=0),
-        replace(WIDE, seconds=0.02),
+        replace(WIDE, seconds=0.044),
         replace(WIDE, chains=4, unfinished=3),
+        replace(WIDE, chains=1, unfinished=0),
+        replace(WIDE, chains=2, unfinished=1),
     ],
-    ids=["its chains ended", "the time was not used up", "lanes were empty"],
+    ids=["its chains ended", "the time was not used up", "lanes were empty", "the one ended", "one was left alone"],
 )
 def test_a_slice_that_is_not_full_moves_no_rate_that_is_told(seen: Seen) -> None:
     made = pace()
     made.learn(WIDE)
+    made.learn(replace(WIDE, chains=1, unfinished=1, steps=100))
     before = made.told()
     made.learn(replace(seen, steps=1000))
     assert made.told() == before
+
+
+@pytest.mark.parametrize("unfinished", [4, 5])
+def test_a_slice_is_full_if_every_lane_has_work_left(unfinished: int) -> None:
+    made = pace()
+    made.learn(WIDE)
+    made.learn(replace(WIDE, unfinished=unfinished, seconds=0.046, steps=368))
+    assert made.told()["wide"].capacity == pytest.approx(2 * (4000 + WEIGHT * 4000))
+
+
+def test_a_chain_that_was_never_seen_alone_is_as_fast_as_one_lane() -> None:
+    made = pace()
+    made.learn(WIDE)
+    assert made.told()["wide"].chain_speed == 4000.0 / 4
+    assert made.alone_speed("wide") == 4000.0 / 4
 
 
 def test_a_slice_without_a_chain_for_every_lane_is_no_measure_of_a_kind() -> None:

@@ -61,7 +61,18 @@ def test_of_three_groups_none_is_idle_while_another_has_two_and_none_is_slower_t
 
 
 def test_a_group_does_not_give_its_last_chain_away() -> None:
-    assert not any(better_there(1, there, speeds) for there in range(5) for speeds in (KERNEL, PLAIN))
+    slow_alone = Speeds(width=4, full=10.0, alone=0.5)
+    assert not any(better_there(1, there, speeds) for there in range(5) for speeds in (KERNEL, PLAIN, slow_alone))
+
+
+def test_chains_stay_for_what_is_less_than_half_a_lane() -> None:
+    """Measured speeds waver: chains would wander to and fro."""
+    assert better_there(2, 2, Speeds(width=4, full=10.0, alone=3.7)) == 0
+    assert better_there(2, 2, Speeds(width=4, full=10.0, alone=3.8)) == 1
+
+
+def test_an_idle_group_is_given_as_many_as_make_both_fastest() -> None:
+    assert better_there(8, 0, KERNEL) == 4
 
 
 @pytest.mark.parametrize(
