@@ -225,17 +225,19 @@ def test_without_the_kernel_python_serves(monkeypatch: pytest.MonkeyPatch) -> No
     assert sha512_chain._usable() == (PYTHON,)
 
 
-def test_what_is_tried_at_import_meets_every_width_and_every_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+@each_path
+def test_what_is_tried_at_import_meets_every_width_and_every_lane(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tried: list[int] = []
 
     def advance(states: bytes, remaining: list[int], *budget: Any, **how: Any) -> Any:
         tried.extend(remaining)
         return kernel.advance(states, remaining, *budget, **how)
 
-    fake = SimpleNamespace(paths=lambda: [NATIVE[0]], advance=advance)
+    fake = SimpleNamespace(paths=lambda: [path], advance=advance)
     monkeypatch.setattr(sha512_chain, "_kernel", fake)
     sha512_chain._usable()
-    lanes = NATIVE[0].lanes
-    assert sum(steps > 0 for steps in tried) > lanes, "no lane was given on"
+    assert sum(steps > 0 for steps in tried) > path.lanes, "no lane was given on"
     assert 0 in tried
-    assert 1 < len(set(tried[-lanes:])) == lanes, "lanes end together: narrower widths have no turn"
+    assert len(set(tried[-path.lanes :])) == path.lanes, "lanes end together: narrower widths have no turn"
