@@ -1,64 +1,56 @@
-/* The constants of SHA-512 (FIPS 180-4, 4.2.3 and 5.3.5), and what follows from them before any message is known. */
+/* The constants of SHA-512 (FIPS 180-4, 4.2.3 and 5.3.5), and what follows from them before any message is known. The compiler
+ * works it out: there is nothing to be set up, and nothing that threads could see half done. */
 #include "chain.h"
+#include "lone.h"
 
-#include <string.h>
+/* The initial hash value, which the working variables start from. */
+#define A UINT64_C(0x6a09e667f3bcc908)
+#define B UINT64_C(0xbb67ae8584caa73b)
+#define C UINT64_C(0x3c6ef372fe94f82b)
+#define D UINT64_C(0xa54ff53a5f1d36f1)
+#define E UINT64_C(0x510e527fade682d1)
+#define F UINT64_C(0x9b05688c2b3e6c1f)
+#define G UINT64_C(0x1f83d9abfb41bd6b)
+#define H UINT64_C(0x5be0cd19137e2179)
 
-static const uint64_t K[80] = {
-    0x428a2f98d728ae22, 0x7137449123ef65cd, 0xb5c0fbcfec4d3b2f, 0xe9b5dba58189dbbc,
-    0x3956c25bf348b538, 0x59f111f1b605d019, 0x923f82a4af194f9b, 0xab1c5ed5da6d8118,
-    0xd807aa98a3030242, 0x12835b0145706fbe, 0x243185be4ee4b28c, 0x550c7dc3d5ffb4e2,
-    0x72be5d74f27b896f, 0x80deb1fe3b1696b1, 0x9bdc06a725c71235, 0xc19bf174cf692694,
-    0xe49b69c19ef14ad2, 0xefbe4786384f25e3, 0x0fc19dc68b8cd5b5, 0x240ca1cc77ac9c65,
-    0x2de92c6f592b0275, 0x4a7484aa6ea6e483, 0x5cb0a9dcbd41fbd4, 0x76f988da831153b5,
-    0x983e5152ee66dfab, 0xa831c66d2db43210, 0xb00327c898fb213f, 0xbf597fc7beef0ee4,
-    0xc6e00bf33da88fc2, 0xd5a79147930aa725, 0x06ca6351e003826f, 0x142929670a0e6e70,
-    0x27b70a8546d22ffc, 0x2e1b21385c26c926, 0x4d2c6dfc5ac42aed, 0x53380d139d95b3df,
-    0x650a73548baf63de, 0x766a0abb3c77b2a8, 0x81c2c92e47edaee6, 0x92722c851482353b,
-    0xa2bfe8a14cf10364, 0xa81a664bbc423001, 0xc24b8b70d0f89791, 0xc76c51a30654be30,
-    0xd192e819d6ef5218, 0xd69906245565a910, 0xf40e35855771202a, 0x106aa07032bbd1b8,
-    0x19a4c116b8d2d0c8, 0x1e376c085141ab53, 0x2748774cdf8eeb99, 0x34b0bcb5e19b48a8,
-    0x391c0cb3c5c95a63, 0x4ed8aa4ae3418acb, 0x5b9cca4f7763e373, 0x682e6ff3d6b2b8a3,
-    0x748f82ee5defb2fc, 0x78a5636f43172f60, 0x84c87814a1f0ab72, 0x8cc702081a6439ec,
-    0x90befffa23631e28, 0xa4506cebde82bde9, 0xbef9a3f7b2c67915, 0xc67178f2e372532b,
-    0xca273eceea26619c, 0xd186b8c721c0c207, 0xeada7dd6cde0eb1e, 0xf57d4f7fee6ed178,
-    0x06f067aa72176fba, 0x0a637dc5a2c898a6, 0x113f9804bef90dae, 0x1b710b35131c471b,
-    0x28db77f523047d84, 0x32caab7b40c72493, 0x3c9ebe0a15c9bebc, 0x431d67c49c100d4c,
-    0x4cc5d4becb3e42b6, 0x597f299cfc657e2a, 0x5fcb6fab3ad6faec, 0x6c44198c4a475817,};
+#define K0 UINT64_C(0x428a2f98d728ae22)
 
-static const uint64_t IV[8] = {
-    0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
-    0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179,
+#define FIRST_PADDING (UINT64_C(1) << 63)
+#define MESSAGE_BITS UINT64_C(512)
+
+/* Round 0 (FIPS 180-4, 6.4.2, step 3), without the message's first word, which comes later. */
+#define T1 (H + lone_SUM1(E) + lone_CH(E, F, G) + K0)
+#define T2 (lone_SUM0(A) + lone_MAJ(lone_KEEP(A, B), lone_KEEP(B, C), A, B, C))
+
+const folded_t chain_folded = {
+    .k = {
+        K0, 0x7137449123ef65cd, 0xb5c0fbcfec4d3b2f, 0xe9b5dba58189dbbc,
+        0x3956c25bf348b538, 0x59f111f1b605d019, 0x923f82a4af194f9b, 0xab1c5ed5da6d8118,
+        0xd807aa98a3030242 + FIRST_PADDING, 0x12835b0145706fbe, 0x243185be4ee4b28c, 0x550c7dc3d5ffb4e2,
+        0x72be5d74f27b896f, 0x80deb1fe3b1696b1, 0x9bdc06a725c71235, 0xc19bf174cf692694 + MESSAGE_BITS,
+        0xe49b69c19ef14ad2, 0xefbe4786384f25e3, 0x0fc19dc68b8cd5b5, 0x240ca1cc77ac9c65,
+        0x2de92c6f592b0275, 0x4a7484aa6ea6e483, 0x5cb0a9dcbd41fbd4, 0x76f988da831153b5,
+        0x983e5152ee66dfab, 0xa831c66d2db43210, 0xb00327c898fb213f, 0xbf597fc7beef0ee4,
+        0xc6e00bf33da88fc2, 0xd5a79147930aa725, 0x06ca6351e003826f, 0x142929670a0e6e70,
+        0x27b70a8546d22ffc, 0x2e1b21385c26c926, 0x4d2c6dfc5ac42aed, 0x53380d139d95b3df,
+        0x650a73548baf63de, 0x766a0abb3c77b2a8, 0x81c2c92e47edaee6, 0x92722c851482353b,
+        0xa2bfe8a14cf10364, 0xa81a664bbc423001, 0xc24b8b70d0f89791, 0xc76c51a30654be30,
+        0xd192e819d6ef5218, 0xd69906245565a910, 0xf40e35855771202a, 0x106aa07032bbd1b8,
+        0x19a4c116b8d2d0c8, 0x1e376c085141ab53, 0x2748774cdf8eeb99, 0x34b0bcb5e19b48a8,
+        0x391c0cb3c5c95a63, 0x4ed8aa4ae3418acb, 0x5b9cca4f7763e373, 0x682e6ff3d6b2b8a3,
+        0x748f82ee5defb2fc, 0x78a5636f43172f60, 0x84c87814a1f0ab72, 0x8cc702081a6439ec,
+        0x90befffa23631e28, 0xa4506cebde82bde9, 0xbef9a3f7b2c67915, 0xc67178f2e372532b,
+        0xca273eceea26619c, 0xd186b8c721c0c207, 0xeada7dd6cde0eb1e, 0xf57d4f7fee6ed178,
+        0x06f067aa72176fba, 0x0a637dc5a2c898a6, 0x113f9804bef90dae, 0x1b710b35131c471b,
+        0x28db77f523047d84, 0x32caab7b40c72493, 0x3c9ebe0a15c9bebc, 0x431d67c49c100d4c,
+        0x4cc5d4becb3e42b6, 0x597f299cfc657e2a, 0x5fcb6fab3ad6faec, 0x6c44198c4a475817,
+    },
+    .iv = {A, B, C, D, E, F, G, H},
+    .a1 = T1 + T2,
+    .e1 = D + T1,
+    .w8 = FIRST_PADDING,
+    .w15 = MESSAGE_BITS,
+    .sigma0_w8 = lone_SIGMA0(FIRST_PADDING),
+    .sigma0_w15 = lone_SIGMA0(MESSAGE_BITS),
+    .sigma1_w15 = lone_SIGMA1(MESSAGE_BITS),
 };
-
-static const uint64_t FIRST_PADDING = UINT64_C(1) << 63;
-static const uint64_t MESSAGE_BITS = STATE_BYTES * 8;
-
-/* Aligned like the widest vector: a load of several round constants then touches one cache line. */
-folded_t chain_folded __attribute__((aligned(64)));
-
-static uint64_t rotated(uint64_t x, unsigned n) { return x >> n | x << (64 - n); }
-
-static uint64_t sigma0(uint64_t x) { return rotated(x, 1) ^ rotated(x, 8) ^ x >> 7; }
-
-static uint64_t sigma1(uint64_t x) { return rotated(x, 19) ^ rotated(x, 61) ^ x >> 6; }
-
-void chain_fold(void)
-{
-    const uint64_t a = IV[0], b = IV[1], c = IV[2], d = IV[3], e = IV[4], f = IV[5], g = IV[6], h = IV[7];
-    const uint64_t sum1 = rotated(e, 14) ^ rotated(e, 18) ^ rotated(e, 41);
-    const uint64_t sum0 = rotated(a, 28) ^ rotated(a, 34) ^ rotated(a, 39);
-    const uint64_t t1 = h + sum1 + ((e & f) ^ (~e & g)) + K[0]; /* and the message's first word, which comes later */
-    const uint64_t t2 = sum0 + ((a & b) ^ (a & c) ^ (b & c));
-
-    memcpy(chain_folded.k, K, sizeof K);
-    memcpy(chain_folded.iv, IV, sizeof IV);
-    chain_folded.a1 = t1 + t2;
-    chain_folded.e1 = d + t1;
-    chain_folded.w8 = FIRST_PADDING;
-    chain_folded.w15 = MESSAGE_BITS;
-    chain_folded.k[8] += chain_folded.w8;
-    chain_folded.k[15] += chain_folded.w15;
-    chain_folded.sigma0_w8 = sigma0(chain_folded.w8);
-    chain_folded.sigma0_w15 = sigma0(chain_folded.w15);
-    chain_folded.sigma1_w15 = sigma1(chain_folded.w15);
-}

@@ -151,20 +151,8 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static int execute(PyObject *module)
-{
-    (void)module;
-#if defined(__x86_64__)
-    __builtin_cpu_init(); /* before the first __builtin_cpu_supports, as the manuals of the compilers ask */
-#endif
-    chain_fold();
-    return 0;
-}
-
-static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, (void *)execute},
-    {0, NULL},
-};
+/* None: there is nothing to set up. That they are there makes the import one of two phases (PEP 489). */
+static PyModuleDef_Slot slots[] = {{0, NULL}};
 
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
