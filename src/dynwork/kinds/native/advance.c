@@ -53,7 +53,7 @@ static int by_remaining(const void *left, const void *right)
     const chain_t *a = *(chain_t *const *)left, *b = *(chain_t *const *)right;
     if (a->remaining != b->remaining)
         return a->remaining < b->remaining ? 1 : -1;
-    return a < b ? -1 : 1;
+    return (a > b) - (a < b);
 }
 
 /* Whether a companion pays depends on who else uses the core. Alone, its rounds are almost free. On a core whose other

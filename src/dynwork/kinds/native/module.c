@@ -41,9 +41,8 @@ static void write_word(unsigned char *bytes, uint64_t word)
 }
 
 /* Reads the chains of a call and queues those with steps to make. Sets an error and returns -1 for bad numbers. */
-static int read_chains(chain_t *chains, const unsigned char *states, PyObject *remaining, batch_t *batch)
+static int read_chains(chain_t *chains, Py_ssize_t count, const unsigned char *states, PyObject *remaining, batch_t *batch)
 {
-    const Py_ssize_t count = PyList_Size(remaining);
     for (Py_ssize_t i = 0; i < count; i++) {
         chain_t *chain = &chains[i];
         if (read_steps(PyList_GetItem(remaining, i), "what remains of a chain", &chain->remaining) < 0)
@@ -115,7 +114,7 @@ static PyObject *py_advance(PyObject *module, PyObject *args, PyObject *kwargs)
         PyErr_NoMemory();
         goto done;
     }
-    if (read_chains(chains, states.buf, remaining, &batch) < 0)
+    if (read_chains(chains, count, states.buf, remaining, &batch) < 0)
         goto done;
     Py_BEGIN_ALLOW_THREADS
     done = chain_advance(path, &batch, budget, max_seconds);
