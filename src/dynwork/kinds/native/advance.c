@@ -1,8 +1,9 @@
 /* Continuous batching inside one call: a lane is given on as soon as its chain ends.
  *
  * Unless the caller's order counts, lanes belong to the chains that have the most left, and are dealt anew now and then. At
- * the end all chains finish together and no lane runs empty while a last long chain has yet to begin: to run what has the
- * longest remaining time, preemptively, is the shortest schedule there is for chains that cannot be split (McNaughton 1959).
+ * the end all chains finish together and no lane runs empty while a last long chain has yet to begin. No schedule is shorter
+ * than the longest chain, nor than all the work spread over all the lanes (McNaughton 1959); this one comes as close to the
+ * larger of the two as the deals are often.
  */
 #if !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 199309L /* clock_gettime */

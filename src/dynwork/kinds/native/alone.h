@@ -6,7 +6,7 @@
  *
  * Included by a file that defines
  *     STEPS            the function's name
- *     TARGET           the attribute that allows the instructions it needs: SSE 4.1 at least, and BMI2 for speed
+ *     TARGET           the attribute that allows the instructions it needs: SSSE3 at least, and BMI2 for speed
  *     PAIR_SIGMA0(x), PAIR_SIGMA1(x)     the schedule's functions of FIPS 180-4, 4.1.3, on two words
  * and forgets again. lone.h comes before. See steps.h for what is known of the block beforehand.
  */
@@ -23,11 +23,11 @@
 #define ROUND(a, b, c, d, e, f, g, h, kw)                                                                             \
     do {                                                                                                              \
         uint64_t early = h + (kw) + ((e & f) + (~e & g));                                                             \
-        uint64_t sum1 = lone_SUM1(e);                                             \
+        uint64_t sum1 = lone_SUM1(e);                                                                                 \
         uint64_t ab = a ^ b;                                                                                          \
         uint64_t majority = b ^ (ab & bc);                                                                            \
         d = d + early + sum1;                                                                                         \
-        h = early + sum1 + majority + lone_SUM0(a);                             \
+        h = early + sum1 + majority + lone_SUM0(a);                                                                   \
         bc = ab;                                                                                                      \
     } while (0)
 

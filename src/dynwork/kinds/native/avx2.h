@@ -10,6 +10,7 @@ typedef uint64_t vec4_t __attribute__((vector_size(32)));
 
 static int avx2_runs_here(void)
 {
+    __builtin_cpu_init(); /* the compilers' manuals ask for it where constructors may not have run */
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
 }
 

@@ -14,6 +14,7 @@ typedef uint64_t vec8_t __attribute__((vector_size(64)));
 
 static int avx512_runs_here(void)
 {
+    __builtin_cpu_init();
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi") &&
            __builtin_cpu_supports("bmi2");
 }

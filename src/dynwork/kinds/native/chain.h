@@ -5,8 +5,17 @@
  * Half of the block never changes, and much of the first rounds and of the message schedule can be known beforehand.
  *
  * A chain is sequential: step n + 1 waits for step n. Chains are independent of each other. So a core advances several in
- * lockstep, one in each lane of its vector registers (steps.h), and only a chain that is alone has the core to itself
- * (lone.h). advance.c keeps the lanes full; module.c is all that knows Python.
+ * lockstep, one in each lane of its vector registers, and only a chain that is alone has the core to itself.
+ *
+ * In the order of reading:
+ *     folded.c                      the constants, and what is known before any message is
+ *     lone.h, steps.h               one step: a round of one chain; the template for chains in lanes
+ *     scalar.h, avx2.h, avx512.h    the template filled in, for each instruction set
+ *     alone.h                       the template for one chain by itself
+ *     paths.c                       which of these there are
+ *     advance.c                     keeps the lanes full, within bounds of steps and time
+ *     module.c                      all that knows Python
+ * Whatever they share is called chain_...: the C library has functions with the shorter names.
  */
 #ifndef DYNWORK_CHAIN_H
 #define DYNWORK_CHAIN_H
@@ -42,7 +51,6 @@ typedef struct {
 } path_t;
 
 /* The paths of this build, best first, ended by one without a name. */
-/* Whatever is shared between files is called chain_…: the C library has functions with the shorter names. */
 extern const path_t chain_paths[];
 
 /* What SHA-512 and the constant half of the block leave to be added. Aligned like the widest vector: a load of several round

@@ -1,9 +1,10 @@
 /* Which ways of advancing chains this build has, best first.
  *
- * A new instruction set is a header like avx2.h and a row here; whether it computes SHA-512 is found out at import, where
- * every path is held against hashlib before it may serve (sha512_chain.py). Candidates: the SHA-512 instructions of
- * ARMv8.2 (Graviton 3 and later) and of x86 since Arrow Lake, each for one chain, two or three of them interleaved to hide
- * their latency. NEON without them is slower than the scalar path: two lanes do not make up for its lack of rotations.
+ * A new instruction set is a header like avx2.h and a row here, and LANES_MAX in chain.h if it has more lanes. Whether it
+ * computes SHA-512 is found out at import, where every path is held against hashlib before it may serve (sha512_chain.py).
+ * Candidates: the SHA-512 instructions of ARMv8.2 (Graviton 3 and later) and of x86 since Arrow Lake, each for one chain, two
+ * or three of them interleaved to hide their latency. NEON without them is slower than the scalar path: two lanes do not make
+ * up for its lack of rotations.
  */
 #include "chain.h"
 #include "lone.h"
