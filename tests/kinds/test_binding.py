@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 kernel = pytest.importorskip("dynwork.kinds._sha512chain", reason="the kernel was not built: docs/howto/build.md")
 
+HERE = Path(__file__).parent
+NATIVE = HERE.parents[1] / "src" / "dynwork" / "kinds" / "native"
 STATE = bytes(range(64))
 BAD_INPUT: list[tuple[Any, type[Exception], str]] = [
     ((bytes(63), [1], 1, 1.0), ValueError, "1 chains need 64 bytes of state each, not 63 in all"),
     ((bytes(64), [1, 1], 1, 1.0), ValueError, "2 chains need 64 bytes"),
+    ((bytes(65), [1], 1, 1.0), ValueError, "1 chains need 64 bytes of state each, not 65 in all"),
     ((bytes(64), [], 1, 1.0), ValueError, "0 chains need 64 bytes"),
     ((bytes(64), [-1], 1, 1.0), ValueError, "what remains of a chain must be from 0 to"),
     ((bytes(64), [2**64], 1, 1.0), ValueError, "what remains of a chain must be from 0 to"),
@@ -70,3 +79,32 @@ def test_good_and_bad_calls_leave_nothing_in_memory() -> None:
     finally:
         tracemalloc.stop()
     assert after - before < 200 * 8
+
+
+ELSEWHERE = """
+import _sha512chain as kernel
+assert kernel.paths() == [("counting", 1)], kernel.paths()
+for steps in (7, 2**32 + 7):
+    expected = (bytes(56) + steps.to_bytes(8, "big"), [0], steps)
+    assert kernel.advance(bytes(64), [steps], steps, 60.0, path=None) == expected, steps
+for name in ("newer", "older"):
+    try:
+        kernel.advance(bytes(64), [7], 7, 60.0, path=name)
+    except ValueError as error:
+        assert str(error) == f"no path named '{name}' runs on this CPU", error
+    else:
+        raise AssertionError(name)
+"""
+
+
+def test_where_a_path_does_not_run_it_is_not_offered_not_chosen_and_refused(tmp_path: Path) -> None:
+    """A process that took it all the same would be ended by its first illegal instruction."""
+    compiler = os.environ.get("CC", "cc")
+    if shutil.which(compiler) is None:
+        pytest.skip("there is no C compiler here")
+    sources = [HERE / "paths_elsewhere.c", *(NATIVE / name for name in ("module.c", "advance.c", "folded.c"))]
+    include = [f"-I{NATIVE}", f"-I{sysconfig.get_path('include')}"]
+    built = tmp_path / "_sha512chain.so"
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", *include, *sources, "-o", built], check=True)
+    run = subprocess.run([sys.executable, "-c", ELSEWHERE], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
