@@ -13,7 +13,9 @@ uint64_t looks, deals;
 
 static int set_clock_gettime(clockid_t which, struct timespec *now)
 {
-    looks += which == CLOCK_MONOTONIC;
+    if (which != CLOCK_MONOTONIC)
+        abort(); /* others are set, or stand still while a thread waits */
+    looks++;
     now->tv_sec = (time_t)now_s;
     now->tv_nsec = (long)((now_s - (double)now->tv_sec) * 1e9);
     return 0;

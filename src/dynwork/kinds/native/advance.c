@@ -137,7 +137,6 @@ uint64_t chain_advance(const path_t *path, const batch_t *batch, uint64_t max_st
     chain_t *lane[LANES_MAX];
     unsigned live = 0, lanes = lanes_to_use(path);
     size_t taken = 0;
-    int full = 1; /* whether no lane was empty since the last look at the clock */
 
     while (budget > 0) {
         if (!batch->in_order && since_deal >= deal_every && taken < batch->waiting) {
@@ -147,7 +146,7 @@ uint64_t chain_advance(const path_t *path, const batch_t *batch, uint64_t max_st
         live = fill(path, lane, live, batch, &taken);
         if (live == 0)
             break;
-        full &= live == path->lanes;
+        const int full = live == path->lanes; /* and then it was before: the queue only gets shorter */
         /* The last few steps of the budget, fewer than there are lanes, go to the first chains. */
         const unsigned running = (unsigned)least(live < path->lanes ? live : lanes, budget);
         const uint64_t made = run(path, lane, running, budget);
@@ -165,7 +164,6 @@ uint64_t chain_advance(const path_t *path, const batch_t *batch, uint64_t max_st
         lanes = lanes_to_use(path);
         looked = now;
         since_look = 0;
-        full = 1;
     }
     return max_steps - budget;
 }
