@@ -18,8 +18,8 @@ static void count_up(chain_t *const *lane, uint64_t steps) { lane[0]->word[7] +=
 static const width_t illegal[] = {{1, illegal_instruction}}, counting[] = {{1, count_up}};
 
 const path_t chain_paths[] = {
-    {"newer", 1, 1, does_not_run, illegal},
-    {"counting", 1, 1, runs, counting},
-    {"older", 1, 1, does_not_run, illegal},
-    {NULL, 0, 0, NULL, NULL},
+    {"newer", 1, does_not_run, illegal},
+    {"counting", 1, runs, counting},
+    {"older", 1, does_not_run, illegal},
+    {NULL, 0, NULL, NULL},
 };

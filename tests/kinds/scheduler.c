@@ -43,7 +43,7 @@ WIDTH(vectors)
 WIDTH(together)
 
 static const width_t widths[] = {{1, alone}, {4, vectors}, {5, together}};
-static const path_t path = {"set", 5, 4, NULL, widths};
+static const path_t path = {"set", 5, NULL, widths};
 
 uint64_t scheduled(size_t count, uint64_t *remaining, int in_order, uint64_t max_steps, double max_seconds)
 {

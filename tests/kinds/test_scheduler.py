@@ -121,6 +121,13 @@ def test_when_that_changes_it_follows_within_a_tenth_of_a_second(
     assert scheduler.share_together(5 * TRIAL_STEPS) == pytest.approx(share, abs=0.05)
 
 
+def test_far_fewer_chains_than_have_a_lane_are_not_even_tried(scheduler: Scheduler) -> None:
+    """It costs, and cannot win."""
+    before = scheduler.count("alone_made")
+    scheduler.advance([ENDLESS] * (LANES - 1), 10 * TRIAL_STEPS)
+    assert scheduler.count("alone_made") == before
+
+
 def test_one_trial_that_was_disturbed_changes_nothing(scheduler: Scheduler) -> None:
     scheduler.share_together(20 * TRIAL_STEPS)
     scheduler.takes(together=COSTS_S)
@@ -186,12 +193,18 @@ def test_lanes_are_dealt_again_but_seldom(scheduler: Scheduler, chains: int) -> 
     assert sum(steps > 0 for steps in made) == min(chains, 10 * LANES)
 
 
-def test_what_is_in_order_or_has_a_lane_is_never_dealt(scheduler: Scheduler) -> None:
+def test_what_is_in_order_is_never_dealt_and_what_has_a_lane_and_runs_only_once(scheduler: Scheduler) -> None:
     before = scheduler.count("deals")
     scheduler.advance([ENDLESS] * 100, 10 * DEAL_STEPS)
     assert scheduler.count("deals") == before
-    scheduler.advance([ENDLESS] * LANES, 10 * DEAL_STEPS, in_order=False)
+    scheduler.advance([ENDLESS] * (LANES - 1), 10 * DEAL_STEPS, in_order=False)
     assert scheduler.count("deals") == before + 1
+
+
+def test_of_chains_that_have_a_lane_each_rests_in_its_turn(scheduler: Scheduler) -> None:
+    scheduler.takes(together=COSTS_S)
+    made = scheduler.advance([ENDLESS] * LANES, 100 * DEAL_STEPS, in_order=False)
+    assert max(made) - min(made) <= 2 * DEAL_STEPS
 
 
 def test_chains_that_end_make_room_and_the_others_keep_their_order(scheduler: Scheduler) -> None:

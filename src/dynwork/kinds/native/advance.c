@@ -11,6 +11,7 @@
 #include "chain.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* Steps between two looks at the clock: 0.2 to 1 ms. A look costs about as much as a tenth of a step. */
@@ -57,41 +58,49 @@ static int by_remaining(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-/* Whether a companion pays depends on who else uses the core. Alone, its rounds are almost free. On a core whose other
- * hyperthread is busy there is nothing idle for it to use, and it takes more from the vectors than it gives. Nobody tells a
- * program which it is, and it changes: so both are tried in turn, one look at the clock after the other, and what won lately
- * is used in between. */
+/* Whether to run all chains that have a lane, or only as many as the next narrower way holds, and let the others rest: that
+ * may be faster. A companion's rounds are almost free on a core that is ours alone; where the other hyperthread is busy there
+ * is nothing idle for them to use, and they take more from the vectors than they give. Vectors of eight with five chains in
+ * them lose against full ones of four where the CPU makes them in two halves. Nobody tells a program which it is, and it
+ * changes: so both are tried in turn, one look at the clock after the other, and what won lately is used in between. */
 typedef struct {
-    const path_t *path;
-    unsigned turn;   /* turns 0 and 1 of every TRIAL_TURNS are the trial */
-    int balance;     /* trials won less trials lost, within BALANCE_MAX */
-    double together; /* steps a second in turn 0 */
+    unsigned turn; /* turns 0 (all) and 1 (fewer) of every TRIAL_TURNS are the trial */
+    int balance;   /* trials won by all less trials lost, within BALANCE_MAX */
+    double all;    /* steps a second in turn 0 */
 } trial_t;
 
 #define TRIAL_TURNS 32 /* 5 to 10 ms */
 #define BALANCE_MAX 3
 
-static _Thread_local trial_t trial;
+/* What this thread learned on its core, by the number of chains in lanes. */
+static _Thread_local struct {
+    const path_t *path;
+    trial_t trial[LANES_MAX + 1];
+} learned;
 
-static unsigned lanes_to_use(const path_t *path)
+/* How many of `live` chains to run. */
+static unsigned to_run(const path_t *path, unsigned live)
 {
-    if (trial.path != path)
-        trial = (trial_t){.path = path};
-    const int together = trial.turn == 0 || (trial.turn > 1 && trial.balance >= 0);
-    return together ? path->lanes : path->lanes_in_vectors;
+    const trial_t *trial = &learned.trial[live];
+    unsigned fewer = 0;
+    for (const width_t *width = path->widths; width->lanes < live; width++)
+        fewer = width->lanes;
+    if (fewer <= live / 2) /* hopeless: it is not even tried */
+        return live;
+    return trial->turn == 0 || (trial->turn > 1 && trial->balance >= 0) ? live : fewer;
 }
 
-static void turn_ended(double pace)
+static void turn_ended(trial_t *trial, double pace)
 {
-    if (trial.turn == 0)
-        trial.together = pace;
-    if (trial.turn == 1) {
-        if (trial.together > pace && trial.balance < BALANCE_MAX)
-            trial.balance++;
-        if (trial.together < pace && trial.balance > -BALANCE_MAX)
-            trial.balance--;
+    if (trial->turn == 0)
+        trial->all = pace;
+    if (trial->turn == 1) {
+        if (trial->all > pace && trial->balance < BALANCE_MAX)
+            trial->balance++;
+        if (trial->all < pace && trial->balance > -BALANCE_MAX)
+            trial->balance--;
     }
-    trial.turn = (trial.turn + 1) % TRIAL_TURNS;
+    trial->turn = (trial->turn + 1) % TRIAL_TURNS;
 }
 
 /* Advances the chains in the first `running` lanes by one burst. Returns how many steps that were in all. */
@@ -135,21 +144,29 @@ uint64_t chain_advance(const path_t *path, const batch_t *batch, uint64_t max_st
     const double deadline = looked + max_seconds;
     uint64_t budget = max_steps, since_look = 0, since_deal = deal_every;
     chain_t *lane[LANES_MAX];
-    unsigned live = 0, lanes = lanes_to_use(path);
+    unsigned live = 0, at_look = 0; /* chains in lanes: now, and after the last look at the clock */
     size_t taken = 0;
+    int rested = 0; /* whether a chain in a lane was not run since the last deal */
 
+    if (learned.path != path) {
+        memset(&learned, 0, sizeof learned);
+        learned.path = path;
+    }
     while (budget > 0) {
-        if (!batch->in_order && since_deal >= deal_every && taken < batch->waiting) {
+        if (!batch->in_order && since_deal >= deal_every && (rested || taken < batch->waiting)) {
             live = deal(lane, live, batch, &taken);
             since_deal = 0;
+            rested = 0;
         }
         live = fill(path, lane, live, batch, &taken);
         if (live == 0)
             break;
-        const int full = live == path->lanes; /* and then it was before: the queue only gets shorter */
+        if (since_look == 0)
+            at_look = live;
         /* The last few steps of the budget, fewer than there are lanes, go to the first chains. */
-        const unsigned running = (unsigned)least(live < path->lanes ? live : lanes, budget);
+        const unsigned had_lane = live, running = (unsigned)least(to_run(path, live), budget);
         const uint64_t made = run(path, lane, running, budget);
+        rested |= running < live;
         live = without_ended(lane, live);
         budget -= made;
         since_deal += made;
@@ -157,11 +174,10 @@ uint64_t chain_advance(const path_t *path, const batch_t *batch, uint64_t max_st
         if (since_look < CLOCK_STEPS - LANES_MAX)
             continue;
         const double now = seconds();
-        if (full)
-            turn_ended((double)since_look / (now - looked));
+        if (had_lane == at_look) /* and so it was in between: the queue only gets shorter */
+            turn_ended(&learned.trial[at_look], (double)since_look / (now - looked));
         if (now >= deadline)
             break;
-        lanes = lanes_to_use(path);
         looked = now;
         since_look = 0;
     }

@@ -44,10 +44,9 @@ typedef struct {
 /* The ways of advancing chains that one instruction set allows. */
 typedef struct {
     const char *name;
-    unsigned lanes;            /* of the widest way */
-    unsigned lanes_in_vectors; /* of the widest one without a companion (steps.h) */
-    int (*runs_here)(void);    /* whether this CPU and its operating system can run it */
-    const width_t *widths;     /* narrowest first, each for more chains than the one before */
+    unsigned lanes;          /* of the widest way */
+    int (*runs_here)(void);  /* whether this CPU and its operating system can run it */
+    const width_t *widths;   /* narrowest first, each for more chains than the one before; advance.c chooses */
 } path_t;
 
 /* The paths of this build, best first, ended by one without a name. */

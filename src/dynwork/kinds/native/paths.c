@@ -17,9 +17,9 @@
 
 const path_t chain_paths[] = {
 #if defined(__x86_64__)
-    {"avx512", 9, 8, avx512_runs_here, avx512_widths},
-    {"avx2", 5, 4, avx2_runs_here, avx2_widths},
+    {"avx512", 9, avx512_runs_here, avx512_widths},
+    {"avx2", 5, avx2_runs_here, avx2_widths},
 #endif
-    {"scalar", 1, 1, always, scalar_widths},
-    {NULL, 0, 0, NULL, NULL},
+    {"scalar", 1, always, scalar_widths},
+    {NULL, 0, NULL, NULL},
 };
