@@ -22,12 +22,17 @@ def run(*arguments: str) -> tuple[str, str]:
     return result.stdout, result.stderr
 
 
-def on_paper(monkeypatch: pytest.MonkeyPatch, *usable: Path, extension: bool = True) -> None:
+def on_paper(monkeypatch: pytest.MonkeyPatch, *usable: Path, error: ImportError | None = None) -> None:
     """Be a machine that can take these paths, best first."""
     monkeypatch.setattr(sha512_chain, "KIND", SimpleNamespace(name="sha512-chain", path=usable[0]))
     monkeypatch.setattr(sha512_chain, "paths", lambda: usable)
     monkeypatch.setattr(measure, "measure", lambda *_: Speeds(5.2e6, 10.4e6, 1.4e6, 3.71, 7.43))
-    monkeypatch.setattr(kernel, "find_spec", lambda _: object() if extension else None)
+
+    def load(_: str) -> None:
+        if error:
+            raise error
+
+    monkeypatch.setattr(kernel, "import_module", load)
 
 
 def test_the_path_its_lanes_and_what_else_is_usable_are_shown_with_the_speeds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,13 +68,20 @@ def test_as_json_the_same_is_said_for_programs(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("extension", "words"),
-    [(False, "install a C compiler and Python's headers, then install dynwork again"), (True, "please report it")],
+    ("error", "words"),
+    [
+        (ModuleNotFoundError(), "install a C compiler and Python's headers, then install dynwork again"),
+        (
+            ImportError("GLIBC_2.99 not found"),
+            "with a C compiler and Python's headers. The reason is: GLIBC_2.99 not found",
+        ),
+        (None, "please report it"),
+    ],
 )
 def test_when_the_python_twin_serves_it_is_said_why_and_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, extension: bool, words: str
+    monkeypatch: pytest.MonkeyPatch, error: ImportError | None, words: str
 ) -> None:
-    on_paper(monkeypatch, PYTHON, extension=extension)
+    on_paper(monkeypatch, PYTHON, error=error)
     out, told = run()
     assert "path python" in " ".join(out.split())
     assert told.startswith("dynwork: the C kernel is ")

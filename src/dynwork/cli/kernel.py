@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from importlib.util import find_spec
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +21,10 @@ EXTENSION = "dynwork.kinds._sha512chain"
 MISSING = (
     "the C kernel is not installed, so the Python twin serves and takes many times as long: install a C compiler and"
     " Python's headers, then install dynwork again"
+)
+BROKEN = (
+    "the C kernel is installed but cannot be loaded, so the Python twin serves and takes many times as long: install"
+    " dynwork again on this machine, with a C compiler and Python's headers. The reason is: {reason}"
 )
 UNUSABLE = (
     "the C kernel is installed, but none of its paths both runs on this machine and agrees with hashlib, so the Python"
@@ -70,4 +74,10 @@ def _advice(path: Path) -> str | None:
     """Say what to do if no native path is used; ``None`` if one is."""
     if path.name != "python":
         return None
-    return UNUSABLE if find_spec(EXTENSION) else MISSING
+    try:
+        import_module(EXTENSION)
+    except ModuleNotFoundError:
+        return MISSING
+    except ImportError as error:  # built for another machine, as a rule
+        return BROKEN.format(reason=error)
+    return UNUSABLE
