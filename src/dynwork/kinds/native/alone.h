@@ -42,6 +42,27 @@
                          _mm_add_epi64(PAIR_SIGMA0(_mm_alignr_epi8(w[p1], w[p], 8)), PAIR_SIGMA1(w[p7])));             \
     _mm_store_si128((__m128i *)(next + 2 * (p)), _mm_add_epi64(w[p], _mm_load_si128((const __m128i *)(k + 2 * (p)))))
 
+#define NO_PAIR(p, p1, p4, p5, p7)
+
+/* The rounds of 16 words that are ready; after two rounds PAIR may put the words 16 later into the places of theirs. */
+#define SIXTEEN_ROUNDS(PAIR)                                                                                          \
+    TWO_ROUNDS(a, b, c, d, e, f, g, h, next[0], next[1]);                                                             \
+    PAIR(0, 1, 4, 5, 7);                                                                                              \
+    TWO_ROUNDS(g, h, a, b, c, d, e, f, next[2], next[3]);                                                             \
+    PAIR(1, 2, 5, 6, 0);                                                                                              \
+    TWO_ROUNDS(e, f, g, h, a, b, c, d, next[4], next[5]);                                                             \
+    PAIR(2, 3, 6, 7, 1);                                                                                              \
+    TWO_ROUNDS(c, d, e, f, g, h, a, b, next[6], next[7]);                                                             \
+    PAIR(3, 4, 7, 0, 2);                                                                                              \
+    TWO_ROUNDS(a, b, c, d, e, f, g, h, next[8], next[9]);                                                             \
+    PAIR(4, 5, 0, 1, 3);                                                                                              \
+    TWO_ROUNDS(g, h, a, b, c, d, e, f, next[10], next[11]);                                                           \
+    PAIR(5, 6, 1, 2, 4);                                                                                              \
+    TWO_ROUNDS(e, f, g, h, a, b, c, d, next[12], next[13]);                                                           \
+    PAIR(6, 7, 2, 3, 5);                                                                                              \
+    TWO_ROUNDS(c, d, e, f, g, h, a, b, next[14], next[15]);                                                           \
+    PAIR(7, 0, 3, 4, 6)
+
 SCHEDULED TARGET static void STEPS(chain_t *const *lane, uint64_t steps)
 {
     uint64_t buffer[16] __attribute__((aligned(16)));
@@ -89,31 +110,9 @@ SCHEDULED TARGET static void STEPS(chain_t *const *lane, uint64_t steps)
         for (int block = 1; block < 4; block++) {
             k += 16;
             HIDE(k);
-            TWO_ROUNDS(a, b, c, d, e, f, g, h, next[0], next[1]);
-            NEXT_PAIR(0, 1, 4, 5, 7);
-            TWO_ROUNDS(g, h, a, b, c, d, e, f, next[2], next[3]);
-            NEXT_PAIR(1, 2, 5, 6, 0);
-            TWO_ROUNDS(e, f, g, h, a, b, c, d, next[4], next[5]);
-            NEXT_PAIR(2, 3, 6, 7, 1);
-            TWO_ROUNDS(c, d, e, f, g, h, a, b, next[6], next[7]);
-            NEXT_PAIR(3, 4, 7, 0, 2);
-            TWO_ROUNDS(a, b, c, d, e, f, g, h, next[8], next[9]);
-            NEXT_PAIR(4, 5, 0, 1, 3);
-            TWO_ROUNDS(g, h, a, b, c, d, e, f, next[10], next[11]);
-            NEXT_PAIR(5, 6, 1, 2, 4);
-            TWO_ROUNDS(e, f, g, h, a, b, c, d, next[12], next[13]);
-            NEXT_PAIR(6, 7, 2, 3, 5);
-            TWO_ROUNDS(c, d, e, f, g, h, a, b, next[14], next[15]);
-            NEXT_PAIR(7, 0, 3, 4, 6);
+            SIXTEEN_ROUNDS(NEXT_PAIR);
         }
-        TWO_ROUNDS(a, b, c, d, e, f, g, h, next[0], next[1]);
-        TWO_ROUNDS(g, h, a, b, c, d, e, f, next[2], next[3]);
-        TWO_ROUNDS(e, f, g, h, a, b, c, d, next[4], next[5]);
-        TWO_ROUNDS(c, d, e, f, g, h, a, b, next[6], next[7]);
-        TWO_ROUNDS(a, b, c, d, e, f, g, h, next[8], next[9]);
-        TWO_ROUNDS(g, h, a, b, c, d, e, f, next[10], next[11]);
-        TWO_ROUNDS(e, f, g, h, a, b, c, d, next[12], next[13]);
-        TWO_ROUNDS(c, d, e, f, g, h, a, b, next[14], next[15]);
+        SIXTEEN_ROUNDS(NO_PAIR);
         state[0] = a + iv[0], state[1] = b + iv[1], state[2] = c + iv[2], state[3] = d + iv[3];
         state[4] = e + iv[4], state[5] = f + iv[5], state[6] = g + iv[6], state[7] = h + iv[7];
     }
@@ -125,6 +124,8 @@ SCHEDULED TARGET static void STEPS(chain_t *const *lane, uint64_t steps)
 #undef ROUND
 #undef TWO_ROUNDS
 #undef NEXT_PAIR
+#undef NO_PAIR
+#undef SIXTEEN_ROUNDS
 #undef STEPS
 #undef TARGET
 #undef PAIR_SIGMA0
