@@ -11,7 +11,7 @@ from rich.console import Console
 from dynwork.demo.board import CHART_COLUMNS, Board, chart
 from dynwork.demo.client import Progress, percentile
 from dynwork.demo.show import MAX_WORKERS, problems
-from dynwork.demo.work import BYTES_MAX, BYTES_MIN, JOBS, WORK_S, Piece, pieces, right_hash
+from dynwork.demo.work import BUFFERS, BYTES_MAX, BYTES_MIN, JOBS, WORK_S, Piece, by_buffer, pieces, right_hashes
 from dynwork.testing.clock import FakeClock
 from dynwork.wire import CompletedView
 
@@ -21,24 +21,36 @@ def test_the_work_takes_the_cores_the_intended_time_and_its_buffers_have_the_int
     assert len(work) == JOBS
     assert sum(piece.iterations for piece in work) == pytest.approx(2e6 * WORK_S, rel=0.01)
     assert all(BYTES_MIN <= piece.size <= BYTES_MAX for piece in work)
-    assert len({piece.size for piece in work}) > JOBS * 0.9
+    assert len({piece.size for piece in work}) == len({piece.buffer() for piece in work}) == BUFFERS
+    assert len({(piece.buffer_number, piece.iterations) for piece in work if piece.iterations > 1}) == JOBS * 9 // 10
     assert sum(piece.iterations == 1 for piece in work) == JOBS // 10
 
 
 def test_a_buffer_is_the_same_wherever_it_is_made_and_no_two_are_alike() -> None:
-    assert Piece(1, 100, 1).buffer() == Piece(1, 100, 9).buffer()
-    assert Piece(1, 100, 1).buffer() != Piece(2, 100, 1).buffer()
-    assert len(Piece(1, 12345, 1).buffer()) == 12345
+    assert Piece(1, 1, 100, 1).buffer() == Piece(2, 1, 100, 9).buffer()
+    assert Piece(1, 1, 100, 1).buffer() != Piece(1, 2, 100, 1).buffer()
+    assert len(Piece(1, 1, 12345, 1).buffer()) == 12345
 
 
-def test_the_right_hash_is_the_chain_of_hashes_over_the_buffer() -> None:
-    piece = Piece(3, 1000, 3)
-    once = hashlib.sha512(piece.buffer()).digest()
-    assert right_hash(piece) == hashlib.sha512(hashlib.sha512(once).digest()).hexdigest()
+def test_the_right_hashes_are_the_chain_of_hashes_over_the_buffer() -> None:
+    thrice, once, again = Piece(0, 3, 1000, 3), Piece(1, 3, 1000, 1), Piece(2, 3, 1000, 1)
+    [group] = by_buffer([thrice, once, again])
+    first = hashlib.sha512(once.buffer()).digest()
+    third = hashlib.sha512(hashlib.sha512(first).digest()).digest()
+    assert dict(zip(group, right_hashes(group), strict=True)) == {
+        once: first.hex(), again: first.hex(), thrice: third.hex(),
+    }  # fmt: skip
+
+
+def test_every_piece_is_checked_with_those_that_share_its_buffer() -> None:
+    work = pieces(steps_per_s=1e6, cores=2)
+    groups = by_buffer(work)
+    assert sorted((piece for group in groups for piece in group), key=lambda piece: piece.number) == work
+    assert [len({piece.buffer() for piece in group}) for group in groups] == [1] * BUFFERS
 
 
 def finished() -> tuple[Progress, dict[str, CompletedView]]:
-    progress = Progress(1, accepted={"j": Piece(0, 1, 1)}, ended={"j"}, workers=1, fleet=[(1.0, MAX_WORKERS)])
+    progress = Progress(1, accepted={"j": Piece(0, 0, 1, 1)}, ended={"j"}, workers=1, fleet=[(1.0, MAX_WORKERS)])
     return progress, {"j": CompletedView(job_id="j", hash="ab", iterations=1, completed_at="now")}
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import httpx
 from rich.console import Console
 
+from dynwork import kinds
 from dynwork.clock import Clock, SystemClock
 from dynwork.compose import cluster
 from dynwork.demo.board import Board
 from dynwork.demo.client import Client, Progress, percentile, until, waits_s
-from dynwork.demo.work import Piece, measure, pieces, right_hash
+from dynwork.demo.work import BUFFERS, Piece, by_buffer, pieces, right_hashes
 from dynwork.errors import DynworkError
+from dynwork.kinds.measure import measure
 from dynwork.serving import Stop
 from dynwork.settings import cores
 from dynwork.up.options import UpOptions
@@ -26,6 +28,8 @@ from dynwork.up.supervisor import Supervisor
 from dynwork.wire import CompletedView
 
 MAX_WORKERS = 4
+MEASURE_S = 0.6
+"""How long the kernel is measured, to know how much work is enough, seconds."""
 DONE_S_MAX, IDLE_S_MAX = 90.0, 60.0
 """Everything must be done, then checked and the fleet back at one worker, within these, seconds."""
 SETTINGS = {
@@ -61,10 +65,12 @@ async def _demo(directory: Path, console: Console) -> int:
         store=f"sqlite:///{directory / 'dynwork.db'}",
         environment=SETTINGS,
     )
+    speeds = measure(kinds.named(kinds.DEFAULT_KIND), MEASURE_S)  # nothing else runs yet
+    work = pieces(speeds.lanes_speed, cores())
     supervisor = cluster.supervisor(options, board.say)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(supervisor.run(stop))
-        showing = tasks.create_task(_show(supervisor, clock, board))
+        showing = tasks.create_task(_show(supervisor, work, clock, board))
         interrupted = tasks.create_task(stop.wait())
         await asyncio.wait([showing, interrupted], return_when=asyncio.FIRST_COMPLETED)
         if not showing.done():
@@ -74,8 +80,7 @@ async def _demo(directory: Path, console: Console) -> int:
     return 1 if showing.cancelled() else showing.result()
 
 
-async def _show(supervisor: Supervisor, clock: Clock, board: Board) -> int:
-    work = pieces(measure(clock.monotonic), cores())
+async def _show(supervisor: Supervisor, work: Sequence[Piece], clock: Clock, board: Board) -> int:
     await supervisor.ready.wait()
     progress = Progress(len(work))
     async with httpx.AsyncClient(timeout=30.0, trust_env=False) as http:
@@ -101,7 +106,10 @@ async def _show(supervisor: Supervisor, clock: Clock, board: Board) -> int:
     board.chart(progress.fleet)
     board.table(
         [
-            ("jobs", f"{len(work)} buffers of 16 to 256 KB, {sum(p.size for p in work) / 1e6:.0f} MB in all"),
+            (
+                "jobs",
+                f"{len(work)} over {BUFFERS} buffers of 16 to 256 KB, {sum(p.size for p in work) / 1e6:.0f} MB in all",
+            ),
             ("hashes computed", f"{sum(p.iterations for p in work):,}"),
             ("wall time", f"{wall_s:.1f} s from the first byte sent to the last result seen"),
             ("throughput", f"{len(progress.ended) / wall_s:.1f} jobs/s"),
@@ -121,16 +129,21 @@ async def _wrong(progress: Progress, results: Mapping[str, CompletedView]) -> li
     loop = asyncio.get_running_loop()
     pool = ProcessPoolExecutor(cores(), mp_context=multiprocessing.get_context("spawn"))
 
-    async def check(job_id: str, piece: Piece) -> None:
-        if await loop.run_in_executor(pool, right_hash, piece) != results[job_id].hash:
-            wrong.append(job_id)
-        progress.checked += 1
+    pulled = {piece: job_id for job_id, piece in progress.accepted.items() if job_id in results}
+
+    async def check(group: Sequence[Piece]) -> None:
+        right = await loop.run_in_executor(pool, right_hashes, group)
+        wrong.extend(
+            pulled[piece]
+            for piece, expected in zip(group, right, strict=True)
+            if results[pulled[piece]].hash != expected
+        )
+        progress.checked += len(group)
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            for job_id, piece in progress.accepted.items():
-                if job_id in results:
-                    tasks.create_task(check(job_id, piece))
+            for group in by_buffer(pulled):
+                tasks.create_task(check(group))
     finally:
         pool.shutdown(cancel_futures=True)
     return wrong
