@@ -166,6 +166,8 @@ async def test_a_handler_learns_that_its_client_is_gone() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_is_a_stop(number: signal.Signals) -> None:
+    """Also when the tests themselves run under ``nohup``."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     stop = Stop()
     stop.listen()
     try:
@@ -175,6 +177,7 @@ async def test_a_signal_is_a_stop(number: signal.Signals) -> None:
     finally:
         for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().remove_signal_handler(each)
+        signal.signal(signal.SIGHUP, before)
 
 
 async def test_under_nohup_a_closed_terminal_is_no_stop() -> None:
