@@ -37,6 +37,7 @@ from rich.progress import track
 from rich.table import Table
 
 from dynwork.kinds import _sha512chain as kernel
+from dynwork.kinds.measure import loop_speed
 from dynwork.kinds.sha512_chain import PYTHON, Path, paths
 
 CHAINS = (1, 2, 3, 4, 5, 8, 16, 256)
@@ -50,17 +51,6 @@ Variant = Callable[[float], float]
 """Works for about so many seconds; returns the steps it made in a second."""
 Round = dict[tuple[str, str], "Turn"]
 """By path and variant."""
-
-
-def python_loop(seconds: float) -> float:
-    """The best that Python can do: the constructor bound locally, nothing else in the loop."""
-    h, s, steps = hashlib.sha512, bytes(64), 2_000
-    started, made = time.perf_counter(), 0
-    while (passed := time.perf_counter() - started) < seconds:
-        for _ in range(steps):
-            s = h(s).digest()
-        made += steps
-    return made / passed
 
 
 class Evp(ctypes.Structure):
@@ -193,7 +183,9 @@ def measure(variants: dict[tuple[str, str], Variant], evp: Variant, rounds: int,
     """Return what each variant made in each round."""
     return [
         {
-            name: Turn(python=python_loop(seconds / 2), evp=evp(seconds / 2), variant=variant(seconds))
+            name: Turn(
+                python=loop_speed(seconds / 2, time.perf_counter), evp=evp(seconds / 2), variant=variant(seconds)
+            )
             for name, variant in variants.items()
         }
         for _ in track(range(rounds), "measuring", console=Console(stderr=True), transient=True)
