@@ -17,7 +17,7 @@ from dynwork.ids import new_id
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Chain, Submission
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
-from dynwork.orchestrator.store import reading, sweeping, tables
+from dynwork.orchestrator.store import leadership, reading, sweeping, tables
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Held, Report, Round
 from dynwork.orchestrator.store.migrate import migrate
@@ -66,9 +66,10 @@ def test_no_statement_of_the_hot_path_scans_the_jobs(conn: Connection) -> None:
             "shard",
         )
         batch = Batch(conn, Rules(), 1e9, "shard")
-        sweeping.expire(batch, 100)
+        assert leadership.lead(conn, "me", 1e9, 10.0) == 1
+        sweeping.expire(batch, 1, 100)
         sweeping.worker_gone(Batch(conn, Rules(), 1e9, "shard"), "w1")
-        sweeping.retire(batch, 1e9, 100)
+        sweeping.retire(batch, 1, 1e9, 100)
         reading.job(conn, "local", submission.job_id)
         reading.newest_succeeded(conn, "local", 10)
         reading.feed(conn, "local", None, 10)

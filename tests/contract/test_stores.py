@@ -35,3 +35,7 @@ class TestFleet(store_contract.FleetContract):
 
 class TestKinds(store_contract.KindContract):
     pass
+
+
+class TestLeaders(store_contract.LeaderContract):
+    pass

@@ -151,7 +151,7 @@ async def test_a_stale_sight_changes_nothing(world: World) -> None:
 async def test_a_silent_worker_is_replaced_beside_it_and_ended_when_its_time_is_up(world: World) -> None:
     (machine,) = await world.grown(1)
     await world.clock.advance(10)
-    await world.store.expire(world.clock.now(), 100)
+    await world.store.expire(world.leader.epoch or 0, world.clock.now(), 100)
     await world.tick(reporting=False)
     others = [instance_id for instance_id in world.provider.running if instance_id != machine]
     assert len(others) == 1

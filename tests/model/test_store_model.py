@@ -129,7 +129,7 @@ class Cluster(RuleBasedStateMachine):
     @rule(limit=st.sampled_from((1, 2, 100)), seconds=st.sampled_from((0.0, 9.5)))
     def expire(self, limit: int, seconds: float) -> None:
         self.now += seconds
-        self.both(lambda store: store.expire(self.now, limit))
+        self.both(lambda store: store.expire(self.leader_epoch, self.now, limit))
 
     @rule(worker=workers)
     def worker_gone(self, worker: str) -> None:
@@ -137,13 +137,23 @@ class Cluster(RuleBasedStateMachine):
 
     @rule(age=st.sampled_from((0.0, 1.0, 10.0)), limit=st.sampled_from((1, 2, 100)))
     def retire(self, age: float, limit: int) -> None:
-        retired = self.both(lambda store: store.retire(self.now - age, limit))
-        assert isinstance(retired, int)
-        self.retired += retired
+        retired = self.both(lambda store: store.retire(self.leader_epoch, self.now - age, limit))
+        if isinstance(retired, int):
+            self.retired += retired
+        else:
+            assert (retired, self.leader_epoch) == ("stale_leader", 0)
 
     @rule(age=st.sampled_from((0.0, 5.0)))
-    def forget_workers(self, age: float) -> None:
-        self.both(lambda store: store.forget_workers(self.now - age))
+    def forget(self, age: float) -> None:
+        self.both(lambda store: store.forget(self.leader_epoch, self.now - age))
+
+    @rule(url=st.sampled_from(("http://a", "http://b")), process=st.sampled_from(("1", "2")))
+    def register(self, url: str, process: str) -> None:
+        self.both(lambda store: store.register(url, f"{url} {process}", self.now, 5.0))
+
+    @rule(url=st.sampled_from(("http://a", "http://b")), process=st.sampled_from(("1", "2")))
+    def deregister(self, url: str, process: str) -> None:
+        self.both(lambda store: store.deregister(f"{url} {process}"))
 
     @rule(holder=st.sampled_from(("a", "b")), ttl_s=st.sampled_from((1.0, 30.0)))
     def lead(self, holder: str, ttl_s: float) -> None:
@@ -226,6 +236,7 @@ class Cluster(RuleBasedStateMachine):
                 assert after.lease.epoch >= before.lease.epoch
                 assert not before.terminal or after == before
         self.known = jobs
+        assert not self.both(lambda store: store.check())
 
     @invariant()
     def the_feed_is_followed_without_gap_or_repetition(self) -> None:

@@ -9,6 +9,7 @@ from dynwork.errors import StoreUnavailableError
 from dynwork.orchestrator.core.job import Job
 from dynwork.orchestrator.core.machine import Completed
 from dynwork.orchestrator.core.worker import Pace
+from dynwork.orchestrator.leader import Leader
 from dynwork.orchestrator.store.commands import Heartbeat, Held, Report
 from dynwork.testing.orchestrator import Bench, ask, job_id, running, submission
 
@@ -84,14 +85,14 @@ async def test_a_stall_within_a_sweep_expires_nothing_that_was_alive_when_it_beg
 ) -> None:
     await after_grace(bench)
     await lease(bench)
-    forget = bench.store.forget_workers
+    forget = bench.store.forget
 
-    async def stalling(before: float) -> int:
+    async def stalling(epoch: int, before: float) -> int:
         monkeypatch.undo()
         bench.clock.stall(2 * LEASE_S)
-        return await forget(before)
+        return await forget(epoch, before)
 
-    monkeypatch.setattr(bench.store, "forget_workers", stalling)
+    monkeypatch.setattr(bench.store, "forget", stalling)
     await bench.clock.advance(1.1)
     await beat(bench)
     await bench.clock.advance(LEASE_S)
@@ -194,6 +195,19 @@ async def test_only_the_leader_sweeps(bench: Bench) -> None:
     await lease(bench)
     await bench.clock.advance(3 * LEASE_S)
     assert (await job(bench)).state == "leased"
+
+
+async def test_a_sweep_under_a_leadership_that_has_passed_changes_nothing_and_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await after_grace(bench)
+    await lease(bench)
+    monkeypatch.setattr(Leader, "epoch", 99)
+    await bench.clock.advance(3 * LEASE_S)
+    assert (await job(bench)).state == "leased"
+    monkeypatch.undo()
+    await bench.clock.advance(2)
+    assert (await job(bench)).state == "queued"
 
 
 async def test_jobs_are_deleted_when_they_have_been_kept_long_enough() -> None:

@@ -152,7 +152,7 @@ class Orchestrator:
             self.dispatch.watch,
             self.leader.run,
             self.sampler.run,
-            partial(self.sweep.run, self.leader.leads),
+            partial(self.sweep.run, lambda: self.leader.epoch),
             *([self.scaler.run] if self.scaler else []),
         ]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from dynwork import logs
 from dynwork.clock import Clock, Instant
-from dynwork.errors import StoreUnavailableError
+from dynwork.errors import StaleLeaderError, StoreUnavailableError
 from dynwork.orchestrator.grace import Grace
 from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.store.port import Store, Swept
@@ -27,7 +27,7 @@ RETIRE_MAX = 500
 RETIRE_BATCHES_MAX = 10
 """Transactions of deletion in one tick at most; what is left waits for the next."""
 FORGET_AFTER_S = 3600.0
-"""A lost worker without leases is shown for this long, seconds."""
+"""A lost worker without leases is shown, and a dead orchestrator remembered, for this long, seconds."""
 
 
 class Sweep:
@@ -46,8 +46,8 @@ class Sweep:
         """Call ``listener`` with the number of jobs that a sweep put back into the queue."""
         self._claimable.append(listener)
 
-    async def run(self, leading: Callable[[], bool]) -> None:
-        """Sweep for ever, whenever ``leading`` says that it is ours to do."""
+    async def run(self, leadership: Callable[[], int | None]) -> None:
+        """Sweep for ever, under the epoch that ``leadership`` names, whenever it names one."""
         self._grace.look(0)
         while True:
             await self._clock.sleep(TICK_S)
@@ -55,10 +55,13 @@ class Sweep:
             self._metrics.sweep_lag_seconds.set(late_s)
             if self._grace.is_stall(late_s):
                 log.warning("stalled", late_s=round(late_s, 3))
-            if not leading():
+            epoch = leadership()
+            if epoch is None:
                 continue
             try:
-                await self._tick(now)
+                await self._tick(epoch, now)
+            except StaleLeaderError as error:
+                log.info("leadership_passed", during="sweep", epoch=epoch, reason=error.detail)
             except StoreUnavailableError as error:
                 self._grace.store_failed()
                 self._metrics.store_errors.labels("sweep").inc()
@@ -71,19 +74,19 @@ class Sweep:
         """
         self._heed(await self._store.worker_gone(worker_id, self._clock.now()))
 
-    async def _tick(self, now: Instant) -> None:
-        forgotten = await self._store.forget_workers(now - FORGET_AFTER_S)
+    async def _tick(self, epoch: int, now: Instant) -> None:
+        forgotten = await self._store.forget(epoch, now - FORGET_AFTER_S)
         self._grace.store_served()
         if forgotten:
             log.info("workers_forgotten", workers=forgotten)
         more = not self._grace.lasts()
         while more:
-            swept = await self._store.expire(now, EXPIRE_MAX)
+            swept = await self._store.expire(epoch, now, EXPIRE_MAX)
             self._heed(swept)
             more = swept.more
         retired = 0
         for _ in range(RETIRE_BATCHES_MAX):
-            deleted = await self._store.retire(now - self._retention_s, RETIRE_MAX)
+            deleted = await self._store.retire(epoch, now - self._retention_s, RETIRE_MAX)
             retired += deleted
             if deleted < RETIRE_MAX:
                 break

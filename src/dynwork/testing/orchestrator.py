@@ -62,16 +62,16 @@ class ScriptedStore(MemoryStore):
             raise RuntimeError("poison")
         return await super().commit(round_, now)
 
-    async def expire(self, now: Instant, limit: int) -> Swept:
+    async def expire(self, epoch: int, now: Instant, limit: int) -> Swept:
         """See :meth:`Store.expire`."""
         self._serve()
         self.expirations.append(now)
-        return await super().expire(now, limit)
+        return await super().expire(epoch, now, limit)
 
-    async def forget_workers(self, before: Instant) -> int:
-        """See :meth:`Store.forget_workers`."""
+    async def forget(self, epoch: int, before: Instant) -> int:
+        """See :meth:`Store.forget`."""
         self._serve()
-        return await super().forget_workers(before)
+        return await super().forget(epoch, before)
 
     async def next_due(self, now: Instant) -> Instant | None:
         """See :meth:`Store.next_due`."""

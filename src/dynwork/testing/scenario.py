@@ -179,21 +179,16 @@ class Story:
         return str((await self._drive.store.worker_gone(worker, self._drive.now)).expired)
 
     async def _act_retire(self, line: Line) -> str:
-        return str(await self._drive.store.retire(self._drive.now - _seconds(line), 1000))
+        return str(await self._drive.retire(self._drive.now - _seconds(line), 1000))
 
     async def _act_restart(self, line: Line) -> str:
         self._drive.store = await self._restarted(self._drive.store)
         return ""
 
     # -- machines
-    async def _leadership(self) -> int:
-        epoch = await self._drive.store.lead("the story", self._drive.now, 10)
-        assert epoch is not None
-        return epoch
-
     async def _act_launch(self, line: Line) -> str:
         (name,) = line.words
-        epoch, now = await self._leadership(), self._drive.now
+        epoch, now = await self._drive.epoch(), self._drive.now
         if await self._drive.store.intend(epoch, name, int(line.options.get("max", FLEET_MAX)), now) is None:
             return "refused"
         await self._drive.store.instance_event(epoch, name, Launched(f"p-{name}"), now)
@@ -201,13 +196,13 @@ class Story:
 
     async def _act_drain(self, line: Line) -> str:
         (name,) = line.words
-        done = await self._drive.store.drain_if_idle(await self._leadership(), name, "idle", self._drive.now)
+        done = await self._drive.store.drain_if_idle(await self._drive.epoch(), name, "idle", self._drive.now)
         return "yes" if done else "no"
 
     async def _act_event(self, line: Line) -> str:
         name, what = line.words
         event = NEWS[what]
-        known = await self._drive.store.instance_event(await self._leadership(), name, event, self._drive.now)
+        known = await self._drive.store.instance_event(await self._drive.epoch(), name, event, self._drive.now)
         return "unknown" if known is None else known.state.value
 
 

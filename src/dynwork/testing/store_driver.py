@@ -183,9 +183,23 @@ class StoreDriver:
         """Cancel a job."""
         return (await self.commit(Round(cancels=[Cancel(owner, job_id(name))]))).cancels[0]
 
+    async def epoch(self) -> int:
+        """Lead, for this very moment only; return the epoch to act under."""
+        epoch = await self.store.lead("the driver", self.now, 0.0)
+        assert epoch is not None, "another leads"
+        return epoch
+
     async def expire(self, limit: int = 1000) -> Swept:
         """Expire what is overdue."""
-        return await self.store.expire(self.now, limit)
+        return await self.store.expire(await self.epoch(), self.now, limit)
+
+    async def retire(self, before: Instant, limit: int) -> int:
+        """Delete what ended before ``before``."""
+        return await self.store.retire(await self.epoch(), before, limit)
+
+    async def forget(self, before: Instant) -> int:
+        """Forget who has been gone since before ``before``."""
+        return await self.store.forget(await self.epoch(), before)
 
     async def job(self, name: str, owner: str = OWNER) -> Job:
         """Look at a job that must be there."""

@@ -88,3 +88,19 @@ class Worker:
     last_seen_at: Instant
     busy_at: Instant
     leases: int = 0
+
+
+def heard(facts: WorkerFacts, state: WorkerState, known: Worker | None, now: Instant, lease_s: float) -> Worker:
+    """Return the worker after it was heard of at ``now``; its leases hold for ``lease_s`` seconds from there.
+
+    No time of it moves back: an orchestrator that stood still may write late what it heard long ago.
+    """
+    heard_of = Worker(facts, state, lease_until=now + lease_s, last_seen_at=now, busy_at=now)
+    if known is None:
+        return heard_of
+    return replace(
+        heard_of,
+        lease_until=max(known.lease_until, heard_of.lease_until),
+        last_seen_at=max(known.last_seen_at, now),
+        busy_at=known.busy_at,
+    )

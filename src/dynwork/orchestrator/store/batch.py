@@ -1,8 +1,10 @@
 """The unit of work of one transaction: rows locked, changed in Python by the pure rules, written back together.
 
-Locks are taken in one order everywhere: workers by id, then jobs by id, then the cluster's row (the feed counter), the
-last. A job changes only through :meth:`Batch.step` or enters through :meth:`Batch.add`; both keep account of what the
-transaction does to the totals. Nothing is written before :meth:`Batch.flush`.
+Locks are taken in one order everywhere, so that orchestrators side by side never wait for each other in a circle: the
+leadership, workers by id, instances by id, jobs by id in ONE pass (their ids are looked up before, without locks), what
+nobody else has locked (claims), new workers, new jobs by key and id, this writer's totals, and last the cluster's row
+(the feed counter). A job changes only through :meth:`Batch.step` or enters through :meth:`Batch.add`; both keep account
+of what the transaction does to the totals. Nothing is written before :meth:`Batch.flush`.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ from dynwork.orchestrator.store.rows import (
     SELECT_WORKER,
     UPDATE_JOB,
     changes_of,
-    chunks,
     columns_of,
+    in_lists,
     job_of,
     worker_columns,
     worker_of,
@@ -33,21 +35,19 @@ from dynwork.orchestrator.store.rows import (
 
 LIMIT_NONE = 2**31 - 1
 """More leases than one worker can hold."""
+_LEAVING = ("draining", "ended")
 
 _j, _w = tables.job.c, tables.worker.c
 _JOBS_BY_ID = SELECT_JOB.where(_j.job_id.in_(bindparam("ids", expanding=True))).order_by(_j.job_id).with_for_update()
 _LEASES_OF = (
-    SELECT_JOB.where(_j.state == LEASED, _j.worker_id.in_(bindparam("ids", expanding=True)))
+    select(_j.job_id)
+    .where(_j.state == LEASED, _j.worker_id.in_(bindparam("ids", expanding=True)))
     .order_by(_j.job_id)
     .limit(bindparam("limit"))
-    .with_for_update()
 )
-_LEAVING = (
-    select(tables.instance.c.instance_id)
-    .where(
-        tables.instance.c.instance_id.in_(bindparam("ids", expanding=True)),
-        tables.instance.c.state.in_(["draining", "ended"]),
-    )
+_INSTANCES = (
+    select(tables.instance.c.instance_id, tables.instance.c.state)
+    .where(tables.instance.c.instance_id.in_(bindparam("ids", expanding=True)))
     .order_by(tables.instance.c.instance_id)
     .with_for_update(read=True)
 )
@@ -92,25 +92,31 @@ class Batch:
     # -- locking, which is loading
     def lock_workers(self, worker_ids: Iterable[str]) -> None:
         """Lock and load the workers that exist."""
-        for ids in chunks(sorted(set(worker_ids) - self._known_workers)):
+        for ids in in_lists(set(worker_ids) - self._known_workers):
             for row in self.conn.execute(_WORKERS_BY_ID, {"ids": ids}):
                 self.workers[row.worker_id] = worker_of(row)
                 self._known_workers.add(row.worker_id)
 
-    def lock_leases(self, worker_ids: Iterable[str], limit: int | None = None) -> None:
-        """Lock and load the jobs leased to these workers, all or the first; :attr:`leases` then holds their ids."""
-        for ids in chunks(sorted(set(worker_ids))):
-            for row in self.conn.execute(_LEASES_OF, {"ids": ids, "limit": limit or LIMIT_NONE}):
-                self._loaded(job_of(row))
-
     def lock_instances(self, instance_ids: Iterable[str | None]) -> None:
-        """Lock the instances; :attr:`leaving` then holds those whose workers get nothing more."""
-        for ids in chunks(sorted({instance_id for instance_id in instance_ids if instance_id is not None})):
-            self.leaving.update(self.conn.scalars(_LEAVING, {"ids": ids}))
+        """Lock the instances that exist; :attr:`leaving` then holds those whose workers get nothing more.
+
+        Those that stay are locked, too: an instance must not begin to leave while its worker is given work.
+        """
+        for ids in in_lists(instance_id for instance_id in instance_ids if instance_id is not None):
+            for row in self.conn.execute(_INSTANCES, {"ids": ids}):
+                if row.state in _LEAVING:
+                    self.leaving.add(row.instance_id)
+
+    def leased_to(self, worker_ids: Iterable[str], limit: int | None = None) -> list[str]:
+        """Look up the ids of the jobs leased to these workers, which are locked: all, or the first ``limit`` by id."""
+        found: list[str] = []
+        for ids in in_lists(worker_ids):
+            found += self.conn.scalars(_LEASES_OF, {"ids": ids, "limit": limit or LIMIT_NONE})
+        return sorted(found)[:limit]
 
     def lock_jobs(self, job_ids: Iterable[str]) -> None:
-        """Lock and load the jobs that exist."""
-        for ids in chunks(sorted(set(job_ids) - self.jobs.keys())):
+        """Lock and load the jobs that exist, in one pass; :attr:`leases` then holds those that are leased."""
+        for ids in in_lists(set(job_ids) - self.jobs.keys()):
             for row in self.conn.execute(_JOBS_BY_ID, {"ids": ids}):
                 self._loaded(job_of(row))
 
@@ -202,9 +208,9 @@ class Batch:
             for job_id in sorted(self._dirty)
             if not self.jobs[job_id].terminal or self.jobs[job_id].position is not None
         ]
-        new = [columns_of(job) for job in ready if job.job_id in self._new]
+        new = sorted((job for job in ready if job.job_id in self._new), key=_insert_order)
         if new:
-            self.conn.execute(_INSERT_JOB, new)
+            self.conn.execute(_INSERT_JOB, [columns_of(job) for job in new])
         changed = [changes_of(job) for job in ready if job.job_id not in self._new]
         if changed:
             self.conn.execute(UPDATE_JOB, changed)
@@ -235,3 +241,8 @@ class Batch:
             for position, job_id in enumerate(self.ended, start=last - len(self.ended) + 1):
                 self.jobs[job_id] = replace(self.jobs[job_id], position=position)
         self.flush()
+
+
+def _insert_order(job: Job) -> tuple[str, str, str]:
+    """Two that insert the same keys, or the same jobs, meet in the same order: one waits, and no circle closes."""
+    return (job.owner, job.key or "", job.job_id)

@@ -14,7 +14,7 @@ from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Job, JobState, LeaseEnd, LeaseRef
 from dynwork.orchestrator.core.leasing import Hand
 from dynwork.orchestrator.core.machine import Verdict
-from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState, updated
+from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState, heard, updated
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.claims import Queue, claim_order
 from dynwork.orchestrator.store.commands import Ask, Grant, Heartbeat, Held, Pulse, Report
@@ -108,21 +108,14 @@ def _claim(batch: Batch, said: Ask, queue: Queue) -> list[Job]:
 def _heard(batch: Batch, facts: WorkerFacts, known: Worker | None) -> WorkerState:
     """Renew the row. The worker is draining while its instance is on its way out, else ready."""
     state = WorkerState.DRAINING if facts.instance_id in batch.leaving else WorkerState.READY
-    batch.put_worker(
-        Worker(
-            facts,
-            state,
-            lease_until=batch.now + batch.rules.leasing.lease_s,
-            last_seen_at=batch.now,
-            busy_at=batch.now if known is None else known.busy_at,
-        )
-    )
+    batch.put_worker(heard(facts, state, known, batch.now, batch.rules.leasing.lease_s))
     return state
 
 
 def _busy(batch: Batch, worker_id: str) -> None:
     if worker_id in batch.workers:
-        batch.put_worker(replace(batch.workers[worker_id], busy_at=batch.now))
+        worker = batch.workers[worker_id]
+        batch.put_worker(replace(worker, busy_at=max(worker.busy_at, batch.now)))
 
 
 def _renew(batch: Batch, listed: Iterable[Held], incarnation: str) -> None:

@@ -20,12 +20,17 @@ class Leadership:
 
 @dataclass(slots=True)
 class Books:
-    """Everything remembered. ``ended`` is the newest feed position, ``retired`` the highest one deleted."""
+    """Everything remembered.
+
+    ``orchestrators``: by url, who it is and until when it lives; ``ended``: the newest feed position; ``retired``: the
+    highest one deleted.
+    """
 
     jobs: dict[str, Job] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
     leadership: Leadership | None = None
+    orchestrators: dict[str, tuple[str, Instant]] = field(default_factory=dict)
     submitted: int = 0
     completed: int = 0
     ended: int = 0
@@ -33,7 +38,13 @@ class Books:
 
     def copy(self) -> Books:
         """Return books that can be written without changing these."""
-        return replace(self, jobs=dict(self.jobs), workers=dict(self.workers), instances=dict(self.instances))
+        return replace(
+            self,
+            jobs=dict(self.jobs),
+            workers=dict(self.workers),
+            instances=dict(self.instances),
+            orchestrators=dict(self.orchestrators),
+        )
 
     def leases_of(self, worker_id: str) -> list[Job]:
         """The jobs leased to a worker, in claim order."""
@@ -41,6 +52,11 @@ class Books:
             (job for job in self.jobs.values() if job.state is JobState.LEASED and job.lease.worker_id == worker_id),
             key=claim_order,
         )
+
+    def in_feed_order(self) -> list[Job]:
+        """Every terminal job that is kept, in feed order."""
+        ended = [job for job in self.jobs.values() if job.terminal]
+        return sorted(ended, key=lambda job: job.position or 0)
 
 
 def claim_order(job: Job) -> tuple[int, Instant, str]:

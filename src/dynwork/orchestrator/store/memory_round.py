@@ -15,7 +15,7 @@ from dynwork.orchestrator.core.instance import InstanceState
 from dynwork.orchestrator.core.job import Instant, Job, JobState, LeaseEnd, LeaseRef, Submission
 from dynwork.orchestrator.core.leasing import Hand
 from dynwork.orchestrator.core.machine import Verdict
-from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState, updated
+from dynwork.orchestrator.core.worker import WorkerFacts, WorkerState, heard, updated
 from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Held, Pulse, Report
 from dynwork.orchestrator.store.memory_books import Books, claim_order
 from dynwork.orchestrator.store.port import Rules, Swept
@@ -179,20 +179,17 @@ class Transaction:
         known = self.books.workers.get(facts.worker_id)
         its_instance = self.books.instances.get(facts.instance_id or "")
         leaving = its_instance is not None and its_instance.state in NOT_TO_BE_GIVEN_WORK
-        self.books.workers[facts.worker_id] = Worker(
-            facts=facts,
-            state=WorkerState.DRAINING if leaving else WorkerState.READY,
-            lease_until=self._now + self._rules.leasing.lease_s,
-            last_seen_at=self._now,
-            busy_at=known.busy_at if known else self._now,
-        )
+        state = WorkerState.DRAINING if leaving else WorkerState.READY
+        lease_s = self._rules.leasing.lease_s
+        self.books.workers[facts.worker_id] = heard(facts, state, known, self._now, lease_s)
 
     def _draining(self, worker_id: str) -> bool:
         return self.books.workers[worker_id].state is WorkerState.DRAINING
 
     def _busy(self, worker_id: str) -> None:
         if worker_id in self.books.workers:
-            self.books.workers[worker_id] = replace(self.books.workers[worker_id], busy_at=self._now)
+            worker = self.books.workers[worker_id]
+            self.books.workers[worker_id] = replace(worker, busy_at=max(worker.busy_at, self._now))
 
     def _renew(self, listed: Iterable[Held], incarnation: str) -> None:
         """Leases that had merely expired go on."""

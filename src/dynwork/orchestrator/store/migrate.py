@@ -21,4 +21,5 @@ def migrate(conn: Connection, cluster_id: str) -> str:
     if existing is not None:
         return str(existing)
     conn.execute(insert(tables.cluster).values(one=True, cluster_id=cluster_id, position=0, retired_position=0))
+    conn.execute(insert(tables.leadership).values(one=True, holder="", epoch=0, until=0.0))
     return cluster_id

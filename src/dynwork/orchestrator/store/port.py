@@ -1,7 +1,7 @@
 """The store's contract.
 
-Every engine (SQLite, the in-memory reference, later PostgreSQL) implements :class:`Store` and passes one contract
-suite, :mod:`dynwork.testing.store_contract`.
+Every engine (SQLite, PostgreSQL, the in-memory reference) implements :class:`Store` and passes one contract suite,
+:mod:`dynwork.testing.store_contract`.
 
 Writes come in :class:`~dynwork.orchestrator.store.commands.Round` s: everything that waited, in ONE transaction with
 ONE ``now``. A round behaves exactly as if its items had been carried out one by one, in this order: reports,
@@ -9,12 +9,13 @@ heartbeats, cancels, submissions, asks; within a kind, in the order given. When 
 durable; when it raises, none of it happened. An expected outcome is a value in the receipt; an exception means that the
 round as a whole failed.
 
-All times are seconds since the epoch and are given by the caller; a store reads no clock. All work is in steps.
+All times are seconds since the epoch and are given by the caller, whose clock follows :meth:`Store.time` where several
+share a store. All work is in steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -100,32 +101,11 @@ class Store(Protocol):
         """Carry out a round in one transaction; see the module's text for what that promises."""
         ...
 
-    async def expire(self, now: Instant, limit: int) -> Swept:
-        """Expire the leases of workers whose ``lease_until`` is before ``now``; at most ``limit`` jobs.
-
-        In order of job id. Every such worker becomes ``lost`` at once, until it is heard of again. The job keeps its
-        epoch and its place.
-        """
-        ...
-
     async def worker_gone(self, worker_id: str, now: Instant) -> Swept:
         """The worker's process is known to be dead: expire its leases at once, as :meth:`expire` does.
 
-        Unknown worker: nothing happens.
+        Unknown worker: nothing happens. Anyone who knows may say so, leader or not.
         """
-        ...
-
-    async def retire(self, before: Instant, limit: int) -> int:
-        """Delete at most ``limit`` jobs that ended before ``before``, oldest feed position first; return how many.
-
-        Stops at the first job that is to be kept, so that what remains of the feed has no gap.
-
-        Cursors older than the highest deleted position are expired from then on.
-        """
-        ...
-
-    async def forget_workers(self, before: Instant) -> int:
-        """Delete lost workers without leases that were last seen before ``before``; return how many."""
         ...
 
     async def next_due(self, now: Instant) -> Instant | None:
@@ -158,7 +138,63 @@ class Store(Protocol):
         """Return every known worker with the number of its leases, in order of worker id."""
         ...
 
-    # -- the fleet: every act names the epoch of the leadership it was planned under
+    # -- orchestrators side by side
+    async def time(self) -> Instant | None:
+        """Return the time of the store's own clock, which all that share it follow; ``None`` if it serves only one."""
+        ...
+
+    async def register(self, url: str, holder: str, now: Instant, ttl_s: float) -> Sequence[str]:
+        """The orchestrator at ``url`` lives, until ``now + ttl_s`` at least; return the urls of all that live, sorted.
+
+        ``holder`` names its process; a later process at the same url takes the place of an earlier.
+        """
+        ...
+
+    async def deregister(self, holder: str) -> None:
+        """The orchestrator ``holder`` is about to end. Unknown, or replaced: nothing happens."""
+        ...
+
+    async def announce(self) -> None:
+        """Let every orchestrator know that there may be work to claim. A hint: it may be lost."""
+        ...
+
+    async def listen(self, heed: Callable[[], None]) -> None:
+        """Call ``heed`` whenever somebody announces, for ever; one's own announcements may be among them."""
+        ...
+
+    async def check(self) -> Sequence[str]:
+        """Look whether what is stored keeps the invariants that can be seen; return a sentence for each that is broken.
+
+        Reads everything: seconds for a million jobs. Nothing else waits for it.
+        """
+        ...
+
+    # -- the leader: every act names the epoch of the leadership it was planned under
+    async def expire(self, epoch: int, now: Instant, limit: int) -> Swept:
+        """Expire the leases of workers whose ``lease_until`` is before ``now``; at most ``limit`` jobs.
+
+        In order of job id. Every such worker becomes ``lost`` at once, until it is heard of again. The job keeps its
+        epoch and its place. Raises ``StaleLeaderError``.
+        """
+        ...
+
+    async def retire(self, epoch: int, before: Instant, limit: int) -> int:
+        """Delete at most ``limit`` jobs that ended before ``before``, oldest feed position first; return how many.
+
+        Stops at the first job that is to be kept, so that what remains of the feed has no gap.
+
+        Cursors older than the highest deleted position are expired from then on. Raises ``StaleLeaderError``.
+        """
+        ...
+
+    async def forget(self, epoch: int, before: Instant) -> int:
+        """Forget who has been gone since before ``before``; return how many workers that were.
+
+        Workers: lost, without leases, and not seen since. Orchestrators: registered until then; what they counted goes
+        on to count. Raises ``StaleLeaderError``.
+        """
+        ...
+
     async def lead(self, holder: str, now: Instant, ttl_s: float) -> int | None:
         """Take or keep the leadership until ``now + ttl_s``; return its epoch, ``None`` while another holds it.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection
 
 from dynwork.errors import DynworkError, JobFinishedError, NotFoundError
@@ -17,12 +19,13 @@ from dynwork.orchestrator.store.port import Rules
 def carry_out(conn: Connection, round_: Round, rules: Rules, now: Instant, shard: str) -> Receipt:
     """Carry out ``round_``; the caller commits, or rolls back if this raises."""
     batch = Batch(conn, rules, now, shard)
-    _lock(batch, round_)
+    by_key = submissions.with_keys(conn, round_.submissions)
+    _lock(batch, round_, by_key.values())
 
     verdicts = [leases.report(batch, said) for said in round_.reports]
     pulses = [leases.heartbeat(batch, said) for said in round_.heartbeats]
     cancels = [_cancel(batch, cancel) for cancel in round_.cancels]
-    submitted = submissions.submit(batch, round_.submissions)
+    submitted = submissions.submit(batch, round_.submissions, by_key)
     grants = []
     if round_.asks:
         batch.flush()
@@ -40,17 +43,19 @@ def carry_out(conn: Connection, round_: Round, rules: Rules, now: Instant, shard
     )
 
 
-def _lock(batch: Batch, round_: Round) -> None:
-    """Lock what the round will touch, except new jobs and the queue: workers first, then jobs."""
+def _lock(batch: Batch, round_: Round, standing: Iterable[str]) -> None:
+    """Lock what the round will touch, except new jobs and the queue: workers, instances, then all the jobs at once."""
     holders = [said.worker_id for said in round_.heartbeats] + [said.facts.worker_id for said in round_.asks]
     batch.lock_workers([*holders, *(said.worker_id for said in round_.reports)])
     batch.lock_instances(
         [worker.facts.instance_id for worker in batch.workers.values()]
         + [said.facts.instance_id for said in round_.asks]
     )
-    batch.lock_leases(holders)
-    named = {said.held.job_id for said in round_.reports} | {cancel.job_id for cancel in round_.cancels}
-    batch.lock_jobs(named | leases.ids_held([*round_.heartbeats, *round_.asks]))
+    named = leases.ids_held([*round_.heartbeats, *round_.asks])
+    named.update(said.held.job_id for said in round_.reports)
+    named.update(cancel.job_id for cancel in round_.cancels)
+    named.update(submission.job_id for submission in round_.submissions)
+    batch.lock_jobs(named.union(standing, batch.leased_to(holders)))
 
 
 def _cancel(batch: Batch, cancel: Cancel) -> Job | DynworkError:

@@ -15,7 +15,7 @@ from dynwork.orchestrator.store import tables
 
 T = TypeVar("T")
 
-IN_LIST_MAX = 500
+IN_LIST_MAX = 512
 """Values in one IN list: engines bound the parameters of a statement."""
 
 QUEUED = literal("queued", literal_execute=True)
@@ -34,6 +34,17 @@ def chunks(items: Iterable[T], size: int = IN_LIST_MAX) -> Iterator[list[T]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
+
+
+def in_lists(ids: Iterable[str], size: int = IN_LIST_MAX) -> Iterator[list[str]]:
+    """Cut ``ids``, sorted and each once, into lists for an IN.
+
+    The length of a list is a power of two, filled up with its last id: engines parse and plan a statement of every
+    length anew, and so meet ten of them instead of hundreds.
+    """
+    for chunk in chunks(sorted(set(ids)), size):
+        length = 1 << (len(chunk) - 1).bit_length()
+        yield chunk + chunk[-1:] * (length - len(chunk))
 
 
 MUTABLE = (

@@ -15,7 +15,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -27,15 +27,9 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from dynwork.errors import ConfigurationError, StoreLockedError, StoreUnavailableError
 from dynwork.ids import new_id
-from dynwork.orchestrator.core.instance import Event, Instance
-from dynwork.orchestrator.core.job import Instant, Job
-from dynwork.orchestrator.core.worker import Worker
-from dynwork.orchestrator.store import claims, fleet, reading, sweeping, tally
-from dynwork.orchestrator.store.batch import Batch
-from dynwork.orchestrator.store.commands import Receipt, Round
 from dynwork.orchestrator.store.migrate import migrate
-from dynwork.orchestrator.store.port import FeedPage, Rules, Swept, Totals
-from dynwork.orchestrator.store.round import carry_out
+from dynwork.orchestrator.store.port import Rules
+from dynwork.orchestrator.store.transactions import Transactions
 
 READERS = 2
 BUSY_MS = 5_000
@@ -47,12 +41,12 @@ _DEFECTS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 T = TypeVar("T")
 
 
-class SqliteStore:
+class SqliteStore(Transactions):
     """A :class:`dynwork.orchestrator.store.port.Store` in one file."""
 
     def __init__(self, path: Path, rules: Rules) -> None:
+        super().__init__(rules, _SHARD)
         self._path = path
-        self._rules = rules
         self._lock_fd: int | None = None
         self._cluster_id = ""
         self._opened: list[tuple[int, int] | None] = []
@@ -92,77 +86,18 @@ class SqliteStore:
         """See :meth:`Store.cluster_id`."""
         return self._cluster_id
 
-    # -- the way of a job
-    async def commit(self, round_: Round, now: Instant) -> Receipt:
-        """See :meth:`Store.commit`."""
-        return await self._write(lambda conn: carry_out(conn, round_, self._rules, now, _SHARD))
+    # -- nobody is beside it
+    async def time(self) -> None:
+        """None: it serves one orchestrator."""
 
-    async def expire(self, now: Instant, limit: int) -> Swept:
-        """See :meth:`Store.expire`."""
-        return await self._batch(now, lambda batch: sweeping.expire(batch, limit))
+    async def announce(self) -> None:
+        """Nobody else is there to hear it."""
 
-    async def worker_gone(self, worker_id: str, now: Instant) -> Swept:
-        """See :meth:`Store.worker_gone`."""
-        return await self._batch(now, lambda batch: sweeping.worker_gone(batch, worker_id))
-
-    async def retire(self, before: Instant, limit: int) -> int:
-        """See :meth:`Store.retire`."""
-        return await self._batch(before, lambda batch: sweeping.retire(batch, before, limit))
-
-    async def forget_workers(self, before: Instant) -> int:
-        """See :meth:`Store.forget_workers`."""
-        return await self._batch(before, lambda batch: sweeping.forget_workers(batch, before))
-
-    async def next_due(self, now: Instant) -> Instant | None:
-        """See :meth:`Store.next_due`."""
-        return await self._read(lambda conn: claims.next_due(Batch(conn, self._rules, now, _SHARD)))
-
-    # -- reads
-    async def job(self, owner: str, job_id: str) -> Job | None:
-        """See :meth:`Store.job`."""
-        return await self._read(lambda conn: reading.job(conn, owner, job_id))
-
-    async def newest_succeeded(self, owner: str, top: int) -> Sequence[Job]:
-        """See :meth:`Store.newest_succeeded`."""
-        return await self._read(lambda conn: reading.newest_succeeded(conn, owner, top))
-
-    async def feed(self, owner: str, after: int | None, limit: int) -> FeedPage:
-        """See :meth:`Store.feed`."""
-        return await self._read(lambda conn: reading.feed(conn, owner, after, limit))
-
-    async def totals(self) -> Totals:
-        """See :meth:`Store.totals`."""
-        return await self._read(tally.totals)
-
-    async def workers(self) -> Sequence[Worker]:
-        """See :meth:`Store.workers`."""
-        return await self._read(reading.workers)
-
-    # -- the fleet
-    async def lead(self, holder: str, now: Instant, ttl_s: float) -> int | None:
-        """See :meth:`Store.lead`."""
-        return await self._write(lambda conn: fleet.lead(conn, holder, now, ttl_s))
-
-    async def instances(self) -> Sequence[Instance]:
-        """See :meth:`Store.instances`."""
-        return await self._read(reading.instances)
-
-    async def intend(self, epoch: int, instance_id: str, fleet_max: int, now: Instant) -> Instance | None:
-        """See :meth:`Store.intend`."""
-        return await self._write(lambda conn: fleet.intend(conn, epoch, instance_id, fleet_max, now))
-
-    async def instance_event(self, epoch: int, instance_id: str, event: Event, now: Instant) -> Instance | None:
-        """See :meth:`Store.instance_event`."""
-        return await self._write(lambda conn: fleet.instance_event(conn, epoch, instance_id, event, now))
-
-    async def drain_if_idle(self, epoch: int, instance_id: str, reason: str, now: Instant) -> bool:
-        """See :meth:`Store.drain_if_idle`."""
-        return await self._write(lambda conn: fleet.drain_if_idle(conn, epoch, instance_id, reason, now))
+    async def listen(self, heed: Callable[[], None]) -> None:
+        """Wait for ever: nobody else is there to announce anything."""
+        await asyncio.Event().wait()
 
     # -- threads and transactions
-    async def _batch(self, now: Instant, act: Callable[[Batch], T]) -> T:
-        return await self._write(lambda conn: act(Batch(conn, self._rules, now, _SHARD)))
-
     async def _write(self, act: Callable[[Connection], T]) -> T:
         return await self._run(self._writing, self._writer, act)
 

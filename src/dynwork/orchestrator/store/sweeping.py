@@ -10,10 +10,10 @@ from sqlalchemy import bindparam, delete, exists, or_, select, update
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Instant
 from dynwork.orchestrator.core.worker import WorkerState
-from dynwork.orchestrator.store import tables, tally
+from dynwork.orchestrator.store import leadership, registry, tables, tally
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.port import Swept
-from dynwork.orchestrator.store.rows import LEASED, chunks
+from dynwork.orchestrator.store.rows import LEASED, in_lists
 
 _j, _w = tables.job.c, tables.worker.c
 
@@ -29,18 +29,19 @@ _OLDEST = (
 )
 _DELETE = delete(tables.job).where(_j.job_id.in_(bindparam("ids", expanding=True)))
 _RETIRED = update(tables.cluster).values(retired_position=bindparam("newest"))
-_FORGET = delete(tables.worker).where(
+_GONE = select(_w.worker_id).where(
     _w.state == WorkerState.LOST.value,
     _w.last_seen_at < bindparam("before"),
     ~_HAS_A_LEASE,
 )
+_FORGET = delete(tables.worker).where(_w.worker_id.in_(bindparam("ids", expanding=True)))
 
 
-def expire(batch: Batch, limit: int) -> Swept:
+def expire(batch: Batch, epoch: int, limit: int) -> Swept:
     """Expire the leases of workers that have been silent for too long."""
-    silent = list(batch.conn.scalars(_SILENT, {"now": batch.now}))
-    batch.lock_workers(silent)
-    late = [worker_id for worker_id in silent if batch.workers[worker_id].lease_until < batch.now]
+    leadership.check(batch.conn, epoch)
+    batch.lock_workers(batch.conn.scalars(_SILENT, {"now": batch.now}))
+    late = [worker_id for worker_id, worker in batch.workers.items() if worker.lease_until < batch.now]
     swept = _lose(batch, late, limit)
     return replace(swept, more=swept.expired == limit)
 
@@ -56,16 +57,17 @@ def _lose(batch: Batch, worker_ids: list[str], limit: int | None) -> Swept:
     lost = sorted(worker_id for worker_id in worker_ids if batch.workers[worker_id].state is not WorkerState.LOST)
     for worker_id in lost:
         batch.put_worker(replace(batch.workers[worker_id], state=WorkerState.LOST))
-    batch.lock_leases(worker_ids, limit)
-    leases = sorted(job_id for worker_id in worker_ids for job_id in batch.leases[worker_id])[:limit]
+    batch.lock_jobs(batch.leased_to(worker_ids, limit))
+    leases = sorted(job_id for worker_id in worker_ids for job_id in batch.leases[worker_id])
     for job_id in leases:
         batch.step(job_id, machine.Expired())
     batch.close()
     return Swept(len(leases), batch.claimable, len(batch.ended), tuple(lost))
 
 
-def retire(batch: Batch, before: Instant, limit: int) -> int:
+def retire(batch: Batch, epoch: int, before: Instant, limit: int) -> int:
     """Delete ended jobs, oldest feed position first, up to the first that is to be kept."""
+    leadership.check(batch.conn, epoch)
     old = []
     for row in batch.conn.execute(_OLDEST, {"most": limit}):
         if row.completed_at >= before:
@@ -73,8 +75,9 @@ def retire(batch: Batch, before: Instant, limit: int) -> int:
         old.append(row)
     if not old:
         return 0
-    for rows in chunks(old):
-        batch.conn.execute(_DELETE, {"ids": [row.job_id for row in rows]})
+    batch.lock_jobs(row.job_id for row in old)
+    for ids in in_lists(row.job_id for row in old):
+        batch.conn.execute(_DELETE, {"ids": ids})
     gone: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in old:
         gone[row.kind][row.state] -= 1
@@ -83,6 +86,17 @@ def retire(batch: Batch, before: Instant, limit: int) -> int:
     return len(old)
 
 
-def forget_workers(batch: Batch, before: Instant) -> int:
-    """Delete lost workers that were last seen before ``before``."""
-    return batch.conn.execute(_FORGET, {"before": before}).rowcount
+def forget(batch: Batch, epoch: int, before: Instant) -> int:
+    """Delete lost workers that were last seen before ``before``, and orchestrators that were registered until then."""
+    leadership.check(batch.conn, epoch)
+    batch.lock_workers(batch.conn.scalars(_GONE, {"before": before}))
+    gone = [
+        worker_id
+        for worker_id, worker in batch.workers.items()
+        if worker.state is WorkerState.LOST and worker.last_seen_at < before
+    ]
+    for ids in in_lists(gone):
+        batch.conn.execute(_FORGET, {"ids": ids})
+    registry.forget(batch.conn, before)
+    tally.fold(batch.conn, batch.shard, registry.known(batch.conn))
+    return len(gone)

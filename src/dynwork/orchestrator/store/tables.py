@@ -132,7 +132,7 @@ cluster = Table(
 tally = Table(
     "tally",
     metadata,
-    Column("shard", String(64), nullable=False),
+    Column("shard", String(255), nullable=False),
     Column("kind", String(64), nullable=False),
     Column("queued", BigInteger, nullable=False),
     Column("leased", BigInteger, nullable=False),
@@ -145,6 +145,15 @@ tally = Table(
     PrimaryKeyConstraint("shard", "kind", name="tally_pk"),
 )
 """The totals, one row per writing orchestrator and kind: each adds its own differences, the sum is the truth."""
+
+orchestrator = Table(
+    "orchestrator",
+    metadata,
+    Column("url", String(255), nullable=False),
+    Column("holder", String(255), nullable=False),
+    Column("until", Double, nullable=False),
+    PrimaryKeyConstraint("url", name="orchestrator_pk"),
+)
 
 leadership = Table(
     "leadership",

@@ -1,14 +1,16 @@
 """The totals as rows: one a writer and kind, to which each transaction adds what it changes.
 
-A row belongs to one writer, so that orchestrators never wait for each other here. There are as many rows as writers
-times the kinds that were ever submitted: few enough to be summed at each round.
+A row belongs to one writer, so that orchestrators never wait for each other here; the leader takes over the rows of
+those that are gone. So there are as many rows as writers times the kinds that were ever submitted: few enough to be
+summed at each round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from dynwork.orchestrator.core.backlog import Backlog
 from dynwork.orchestrator.store import tables
@@ -26,6 +28,9 @@ _ADD = (
 )
 _NEW = insert(tables.tally)
 _BY_KIND = select(_t.kind, *(func.sum(column).label(column.name) for column in _COUNTED)).group_by(_t.kind)
+_SHARDS = select(_t.shard).distinct()
+_ROWS = select(*_t).where(_t.shard == bindparam("of_shard")).order_by(_t.kind).with_for_update()
+_DELETE = delete(tables.tally).where(_t.shard == bindparam("of_shard"))
 _QUEUED = select(func.coalesce(func.sum(_t.queued), 0))
 
 
@@ -38,6 +43,20 @@ def add(conn: Connection, shard: str, changes: Mapping[str, Changes]) -> None:
         added = {f"add_{name}": value for name, value in rise.items()}
         if conn.execute(_ADD, {"of_shard": shard, "of_kind": kind, **added}).rowcount == 0:
             conn.execute(_NEW, {"shard": shard, "kind": kind, **rise})
+
+
+def fold(conn: Connection, shard: str, living: Collection[str]) -> None:
+    """Add the rows of shards that are not ``living`` to ``shard`` and delete them: the sums stay.
+
+    A writer that was thought dead adds to a row of its own again, which is then new.
+    """
+    gone = sorted(set(conn.scalars(_SHARDS)) - set(living) - {shard})
+    taken: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for one in gone:
+        for row in conn.execute(_ROWS, {"of_shard": one}):
+            taken[row.kind].update({column.name: getattr(row, column.name) for column in _COUNTED})
+        conn.execute(_DELETE, {"of_shard": one})
+    add(conn, shard, taken)
 
 
 def queued(conn: Connection) -> int:

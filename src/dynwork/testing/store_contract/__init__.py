@@ -8,6 +8,7 @@ from dynwork.testing.store_contract.backend import RULES, Backend, StoreContract
 from dynwork.testing.store_contract.feed import FeedContract
 from dynwork.testing.store_contract.fleet import FleetContract
 from dynwork.testing.store_contract.kinds import KindContract
+from dynwork.testing.store_contract.leaders import LeaderContract
 from dynwork.testing.store_contract.leases import LeaseContract
 from dynwork.testing.store_contract.reports import ReportContract
 from dynwork.testing.store_contract.rounds import RoundContract
@@ -20,6 +21,7 @@ __all__ = [
     "FeedContract",
     "FleetContract",
     "KindContract",
+    "LeaderContract",
     "LeaseContract",
     "ReportContract",
     "RoundContract",

@@ -80,7 +80,7 @@ class FeedContract(StoreContract):
         await _ended(drive, "j1", "j2", owner="bob")
         cursor = (await drive.store.feed("ann", cursor, 10)).next
         assert cursor == 2
-        await drive.store.retire(drive.now, 10)
+        await drive.retire(drive.now, 10)
         assert await drive.store.feed("ann", cursor, 10) == FeedPage([], 2)
 
     async def test_newest_succeeded_is_by_position_and_bounded(self, drive: StoreDriver) -> None:
@@ -100,9 +100,9 @@ class FeedContract(StoreContract):
     async def test_retention_deletes_the_oldest_ended_jobs_and_nothing_else(self, drive: StoreDriver) -> None:
         await drive.submit("j9")
         await _ended(drive, "j1", "j2", "j3", "j4")
-        assert await drive.store.retire(drive.now - 1, limit=2) == 2
-        assert await drive.store.retire(drive.now - 1, limit=2) == 1
-        assert await drive.store.retire(drive.now - 1, limit=2) == 0
+        assert await drive.retire(drive.now - 1, limit=2) == 2
+        assert await drive.retire(drive.now - 1, limit=2) == 1
+        assert await drive.retire(drive.now - 1, limit=2) == 0
         assert await drive.store.job("ann", job_id("j3")) is None
         assert [await drive.state("j4"), await drive.state("j9")] == [JobState.SUCCEEDED, JobState.QUEUED]
         backlog = {KIND: Backlog(queued=1, steps=99.0)}
@@ -111,12 +111,12 @@ class FeedContract(StoreContract):
     async def test_retention_counts_down_whatever_kinds_it_deletes(self, drive: StoreDriver) -> None:
         for n, kind in enumerate(("a", "b", "a", KIND), 1):
             await drive.try_submit(of_kind(f"j{n}", kind, steps=1))
-        await drive.store.retire(drive.now + 1, limit=3)
+        await drive.retire(drive.now + 1, limit=3)
         assert await drive.store.totals() == Totals(succeeded=1, submitted=4, completed=4)
 
     async def test_a_cursor_older_than_retention_is_told_so(self, drive: StoreDriver, backend: Backend) -> None:
         await _ended(drive, "j1", "j2", "j3")
-        await drive.store.retire(drive.now, limit=2)
+        await drive.retire(drive.now, limit=2)
         for cursor in (0, 1):
             with pytest.raises(CursorExpiredError):
                 await drive.store.feed("ann", cursor, 10)
@@ -128,7 +128,7 @@ class FeedContract(StoreContract):
 
     async def test_positions_go_on_after_retention_and_restart(self, drive: StoreDriver, backend: Backend) -> None:
         await _ended(drive, "j1", "j2")
-        await drive.store.retire(drive.now, limit=2)
+        await drive.retire(drive.now, limit=2)
         drive.store = await backend.restart(drive.store)
         await _ended(drive, "j3")
         assert (await drive.job("j3")).position == 3
@@ -136,5 +136,5 @@ class FeedContract(StoreContract):
     async def test_a_key_is_free_again_after_retention(self, drive: StoreDriver) -> None:
         await drive.submit("j1", key="k", steps=1)
         drive.advance(1)
-        await drive.store.retire(drive.now, limit=1)
+        await drive.retire(drive.now, limit=1)
         assert (await drive.submit("j2", key="k", steps=1)).job_id == job_id("j2")

@@ -162,8 +162,8 @@ class WorkerContract(StoreContract):
         drive.advance(5)
         await drive.lease("w4")
         await drive.expire()
-        assert await drive.store.forget_workers(START) == 0
-        assert await drive.store.forget_workers(START + 5) == 2
+        assert await drive.forget(START) == 0
+        assert await drive.forget(START + 5) == 2
         assert [worker.facts.worker_id for worker in await drive.store.workers()] == ["w3", "w4"]
         assert (await drive.job("j1")).lease.worker_id == "w1"
         assert await drive.complete("w1", "j1#1@10000") is Verdict.ACCEPTED
@@ -198,8 +198,7 @@ class WorkerContract(StoreContract):
 
 async def _launched(drive: StoreDriver) -> int:
     """Lead, and launch the instance ``i1``."""
-    epoch = await drive.store.lead("me", drive.now, 1000)
-    assert epoch is not None
+    epoch = await drive.epoch()
     await drive.store.intend(epoch, "i1", 4, drive.now)
     await drive.store.instance_event(epoch, "i1", Launched("p1"), drive.now)
     return epoch

@@ -94,13 +94,20 @@ def upgrade() -> None:
     counts = ("queued", "leased", "succeeded", "dead", "cancelled")
     op.create_table(
         "tally",
-        sa.Column("shard", sa.String(64), nullable=False),
+        sa.Column("shard", sa.String(255), nullable=False),
         sa.Column("kind", sa.String(64), nullable=False),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in counts),
         sa.Column("backlog_steps", sa.Double, nullable=False),
         sa.Column("submitted", sa.BigInteger, nullable=False),
         sa.Column("completed", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("shard", "kind", name="tally_pk"),
+    )
+    op.create_table(
+        "orchestrator",
+        sa.Column("url", sa.String(255), nullable=False),
+        sa.Column("holder", sa.String(255), nullable=False),
+        sa.Column("until", sa.Double, nullable=False),
+        sa.PrimaryKeyConstraint("url", name="orchestrator_pk"),
     )
     op.create_table(
         "leadership",
