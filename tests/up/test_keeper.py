@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from dynwork.clock import SystemClock
 from dynwork.orchestrator.fleet.logfiles import LogFiles
 from dynwork.testing.waiting import wait_until
+from dynwork.up.database import spec_of
 from dynwork.up.keeper import Keeper, Surroundings
 from dynwork.up.options import RoleSpec
+from dynwork.up.ports import free_api_port
+from dynwork.up.postgres import LocalPostgres, ServerOptions
 
 PATIENCE_S = 20.0
 
@@ -108,6 +113,26 @@ async def test_a_role_inherits_the_lifeline_and_a_session_of_its_own(
         await lines.next()
         assert kept.last_words == f"{lifeline} True"
         await kept.end(PATIENCE_S)
+
+
+async def test_a_database_server_is_kept_running_and_ended_although_a_client_is_connected(
+    tmp_path: Path, lifeline: int, lines: Lines
+) -> None:
+    server = LocalPostgres(ServerOptions(tmp_path / "postgres", free_api_port()), lambda: "secret")
+    await asyncio.to_thread(server.make)
+    around = Surroundings(SystemClock(), lambda: 0.0, lines.said.put_nowait, LogFiles(tmp_path / "logs"), lifeline)
+    kept = Keeper(spec_of(server), around)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(kept.run())
+        await asyncio.to_thread(wait_until, lambda: server.ready, "it is ready", PATIENCE_S)
+        assert kept.pid == server.pid
+        os.kill(server.pid or 0, signal.SIGKILL)
+        assert "killed by signal 9" in await lines.next()
+        await asyncio.to_thread(wait_until, lambda: server.ready, "it is ready again", PATIENCE_S)
+        client = await asyncpg.connect(server.url())
+        await kept.end(PATIENCE_S)
+    assert server.pid is None
+    client.terminate()
 
 
 def _until_sigterm(then: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dynwork.errors import ConfigurationError
 from dynwork.settings import cores
 from dynwork.up.options import UpOptions, api_specs, orchestrator_specs
 from dynwork.up.ports import free_api_port
@@ -58,3 +59,11 @@ def test_an_api_is_not_told_the_workers_token(monkeypatch: pytest.MonkeyPatch) -
 def test_free_ports_leave_room_for_every_role() -> None:
     port = free_api_port(apis=3, orchestrators=2)
     assert 20_000 <= port < 30_000
+
+
+def test_a_server_of_its_own_may_be_shared_by_several_orchestrators(tmp_path: Path) -> None:
+    options = UpOptions(tmp_path, orchestrators=2, api_port=9000, store="postgres")
+    options.check()
+    assert options.postgres_port == 9200
+    with pytest.raises(ConfigurationError, match="--store postgres"):
+        UpOptions(tmp_path, orchestrators=2).check()

@@ -16,7 +16,12 @@ def up(  # noqa: PLR0913 - a parameter is an option of the command
     min_workers: Annotated[int, typer.Option(help="Fewest workers.")] = 1,
     max_workers: Annotated[int, typer.Option(help="Most workers.")] = 4,
     api_port: Annotated[int, typer.Option(help="Port of the first API.")] = 8000,
-    store: Annotated[str | None, typer.Option(help="Where jobs are kept; default: SQLite in the data dir.")] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="Where jobs are kept: a URL, or 'postgres' for a server of its own; default: SQLite in the data dir."
+        ),
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where files are kept.")] = None,
 ) -> None:
     """Run a whole cluster on this machine and keep it running, until Ctrl-C."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 
 from dynwork.clock import SystemClock
@@ -11,10 +12,12 @@ from dynwork.serving import Stop
 from dynwork.up.options import UpOptions
 from dynwork.up.supervisor import Supervisor
 
+PASSWORD_BYTES = 16
+
 
 def supervisor(options: UpOptions, say: Callable[[str], None]) -> Supervisor:
     """Build what keeps a whole cluster running on this machine; ``say`` tells the operator one line."""
-    return Supervisor(options, SystemClock(), randomness(), say)
+    return Supervisor(options, SystemClock(), randomness(), lambda: secrets.token_hex(PASSWORD_BYTES), say)
 
 
 def keep_up(options: UpOptions, say: Callable[[str], None]) -> None:

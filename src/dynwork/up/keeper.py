@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import Callable
@@ -80,7 +81,7 @@ class Keeper:
         if process is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+            process.send_signal(self.spec.program.stop_signal if self.spec.program else signal.SIGTERM)
         try:
             async with asyncio.timeout(grace_s):
                 await process.wait()
@@ -95,12 +96,12 @@ class Keeper:
         return f"{self.spec.name}.log"
 
     async def _start(self) -> Process:
-        around = self._around
+        around, program = self._around, self.spec.program
+        command = program.command() if program else [sys.executable, "-m", f"dynwork.{self.spec.role}"]
         with around.logs.opened(self._log_name) as output:
             return await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                f"dynwork.{self.spec.role}",
+                *command,
+                cwd=program.folder if program else None,
                 env={**self.spec.environment, "DYNWORK_PARENT_FD": str(around.lifeline)},
                 stdin=DEVNULL,
                 stdout=output,

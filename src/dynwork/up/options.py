@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import signal
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from dynwork.settings import child_environment, cores
 
 ORCHESTRATOR_PORT_OFFSET = 100
 """Orchestrators listen this far above the APIs."""
+POSTGRES_PORT_OFFSET = 200
+"""The local PostgreSQL server listens this far above the APIs."""
+LOCAL_POSTGRES = "postgres"
+"""The ``--store`` that stands for a PostgreSQL server of the cluster's own."""
 PROCESSES_MAX = 32
 """APIs, or orchestrators, at most: their ports must not meet."""
 
@@ -34,13 +39,23 @@ class UpOptions:
             raise ConfigurationError(f"--apis and --orchestrators must each be from 1 to {PROCESSES_MAX}")
         if not 0 <= self.min_workers <= self.max_workers or self.max_workers < 1:
             raise ConfigurationError("--min-workers must not be above --max-workers, and that must be at least 1")
-        if not 1 <= self.api_port <= 65535 - ORCHESTRATOR_PORT_OFFSET - PROCESSES_MAX:
-            raise ConfigurationError(f"--api-port {self.api_port} leaves no room for the orchestrators' ports above it")
+        if not 1 <= self.api_port <= 65535 - POSTGRES_PORT_OFFSET:
+            raise ConfigurationError(f"--api-port {self.api_port} leaves no room for the ports above it")
         if self.orchestrators > 1 and (self.store is None or self.store.startswith("sqlite")):
             raise ConfigurationError(
                 f"--orchestrators {self.orchestrators} needs a store that several can share; SQLite, the default, is"
-                " for one. Use --orchestrators 1, or --store with a PostgreSQL URL"
+                " for one. Use --orchestrators 1, or --store postgres, or --store with a PostgreSQL URL"
             )
+
+    @property
+    def with_postgres(self) -> bool:
+        """Whether a PostgreSQL server belongs to the cluster."""
+        return self.store == LOCAL_POSTGRES
+
+    @property
+    def postgres_port(self) -> int:
+        """Where the cluster's own PostgreSQL server listens, if it has one."""
+        return self.api_port + POSTGRES_PORT_OFFSET
 
     @property
     def slots(self) -> int:
@@ -49,13 +64,28 @@ class UpOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Program:
+    """A process that is no role of dynwork. ``command`` is asked at every start, and run in ``folder``.
+
+    ``stop_signal`` asks it to end; ``is_ready`` says whether it can do its work; ``shown_as`` is its URL for people.
+    """
+
+    command: Callable[[], Sequence[str]]
+    folder: Path
+    stop_signal: signal.Signals
+    is_ready: Callable[[], bool]
+    shown_as: str
+
+
+@dataclass(frozen=True, slots=True)
 class RoleSpec:
-    """One process to keep running."""
+    """One process to keep running: a role of dynwork, unless ``program`` is something else."""
 
     role: str
     index: int
     port: int
     environment: Mapping[str, str]
+    program: Program | None = None
 
     @property
     def name(self) -> str:
@@ -65,7 +95,7 @@ class RoleSpec:
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://127.0.0.1:{self.port}"
+        return self.program.shown_as if self.program else f"http://127.0.0.1:{self.port}"
 
 
 def orchestrator_specs(options: UpOptions) -> list[RoleSpec]:

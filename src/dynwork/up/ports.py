@@ -6,7 +6,7 @@ import contextlib
 import socket
 
 from dynwork.errors import ConfigurationError
-from dynwork.up.options import ORCHESTRATOR_PORT_OFFSET
+from dynwork.up.options import ORCHESTRATOR_PORT_OFFSET, POSTGRES_PORT_OFFSET
 
 FIRST, COUNT = 20_000, 10_000
 """Below the ports that the system gives to outgoing connections, so that none of those takes one of ours."""
@@ -21,6 +21,7 @@ def free_api_port(apis: int = 2, orchestrators: int = 1) -> int:
             api_port: int = FIRST + any_socket.getsockname()[1] * 7 % COUNT
         ports = [api_port + index for index in range(apis)]
         ports += [api_port + ORCHESTRATOR_PORT_OFFSET + index for index in range(orchestrators)]
+        ports.append(api_port + POSTGRES_PORT_OFFSET)
         if all(map(_is_free, ports)):
             return api_port
     raise ConfigurationError(f"no free ports were found between {FIRST} and {FIRST + COUNT}")

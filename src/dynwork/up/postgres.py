@@ -25,6 +25,7 @@ from pathlib import Path
 import psutil
 
 from dynwork.errors import ConfigurationError
+from dynwork.settings import child_environment
 
 SUPERUSER = "dynwork"
 DATABASE = "postgres"
@@ -121,6 +122,11 @@ class LocalPostgres:
             *(str(self._tools / "postgres"), "-D", self.named(self.data), *arguments),
         ]
 
+    def environment(self) -> dict[str, str]:
+        """Return what the server and its tools are started with: nothing of dynwork's secrets, no PG* variables."""
+        own = child_environment(LC_ALL="C", TZ="UTC")
+        return {name: value for name, value in own.items() if not name.startswith(("DYNWORK_", "PG"))}
+
     def start(self) -> None:
         """Make the folder if need be, end what is left over, start the server and wait until it answers.
 
@@ -130,7 +136,13 @@ class LocalPostgres:
         self.end_leftover()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                self.command(), cwd=self.data, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self.command(),
+                cwd=self.data,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         for _ in range(round(START_S_MAX / LOOK_S)):
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -163,7 +175,7 @@ class LocalPostgres:
             done = subprocess.run(  # noqa: S603 - the wheel's own programs
                 [str(self._tools / tool), *arguments],
                 cwd=folder,
-                env={"LC_ALL": "C", "TZ": "UTC", "PGPASSWORD": self._password_file.read_text()},
+                env={**self.environment(), "PGPASSWORD": self._password_file.read_text()},
                 pass_fds=inherited,
                 check=True,
                 capture_output=True,
