@@ -1,16 +1,19 @@
 """Talking to orchestrators: which one to ask, and what to do when it does not answer. Used by the API and by workers.
 
 Every command may safely arrive twice, so a call that failed is simply made again at the next orchestrator. Addresses
-given at the start are only seeds: every reply names the living ones. One orchestrator, drawn at random, is preferred
-for a while and then drawn anew: callers spread over all, and find their way back to one that recovered. One that failed
-is set aside for a time that doubles as it fails again (jittered), and is asked meanwhile only if all others fail too.
+given at the start are only seeds: every reply names the living ones, and those come first. One orchestrator, drawn at
+random, is preferred for a while and then drawn anew: callers spread over all, and find their way back to one that
+recovered. One that failed is set aside for a time that doubles as it fails again (jittered), and is asked meanwhile
+only if all others fail too; after that time one call tries it, and the rest follow once that one was answered. Calls
+that wait for one that failed another do not wait much longer: a parked ask does not sit out its time with the dead.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import httpx
@@ -30,6 +33,8 @@ PREFER_S = 30.0
 """How long one orchestrator is preferred before it is drawn anew, seconds."""
 CONNECT_S_MAX = 1.5
 """Longest that connecting may take, seconds: an address that swallows packets does not cost a whole long-poll."""
+LINGER_S = 1.5
+"""How long a call may still wait for an orchestrator that has failed another call meanwhile, seconds."""
 LIVING_MAX = 64
 """Orchestrators remembered beside the seeds."""
 
@@ -46,12 +51,25 @@ _BY_CODE: dict[str, type[errors.DynworkError]] = {
 
 
 @dataclass(slots=True)
-class _Trouble:
-    """What went wrong with one orchestrator lately."""
+class _Peer:
+    """How one orchestrator did lately. ``waiting``: the bounds of the calls that are under way to it."""
 
     failures: int = 0
     rest_until: float = 0.0
     why: str = ""
+    waiting: set[asyncio.Timeout] = field(default_factory=set)
+
+    def is_ready(self, now: float) -> bool:
+        """Say whether nothing is wrong with it, or its rest is over and no other call tries it just now."""
+        return not self.failures or (self.rest_until <= now and not self.waiting)
+
+    def hurry(self) -> None:
+        """Let the calls that are under way wait ``LINGER_S`` more at most."""
+        deadline = asyncio.get_running_loop().time() + LINGER_S
+        for bound in self.waiting:
+            until = bound.when()
+            if until is not None and until > deadline:
+                bound.reschedule(deadline)
 
 
 class Orchestrators:
@@ -74,14 +92,14 @@ class Orchestrators:
             self._headers["Authorization"] = f"Bearer {token.get_secret_value()}"
         self._clock = clock
         self._uniform = uniform
-        self._trouble: dict[str, _Trouble] = {}
+        self._peers = {url: _Peer() for url in self._seeds}
         self._preferred: str | None = None
         self._prefer_until = 0.0
 
     @property
     def troubles(self) -> list[str]:
         """What is wrong with those that did not answer, each reason once, without their addresses."""
-        return sorted({trouble.why for trouble in self._trouble.values()})
+        return sorted({peer.why for peer in self._peers.values() if peer.failures})
 
     async def call(
         self,
@@ -103,7 +121,7 @@ class Orchestrators:
         order = self._order()
         for url in order:
             try:
-                async with asyncio.timeout(timeout_s):
+                async with self._bounded(url, timeout_s):
                     answer = await self._http.request(
                         method,
                         url + path,
@@ -146,43 +164,54 @@ class Orchestrators:
         retry_after = answer.headers.get("Retry-After", "")
         raise error_of(problem, retry_after_s=float(retry_after) if retry_after.isdigit() else None)
 
+    @contextlib.asynccontextmanager
+    async def _bounded(self, url: str, timeout_s: float) -> AsyncIterator[None]:
+        """Bound one call, and let it be seen that it is under way."""
+        waiting = self._peers.get(url, _Peer()).waiting
+        async with asyncio.timeout(timeout_s) as bound:
+            waiting.add(bound)
+            try:
+                yield
+            finally:
+                waiting.remove(bound)
+
     def _order(self) -> list[str]:
-        """Return whom to ask, in order: the preferred one, the others in a random rotation, those set aside."""
+        """Return whom to ask: the preferred one, the other named ones in a rotation, other seeds, those set aside."""
         now = self._clock.monotonic()
-        known = self._known()
-        rested = [url for url in known if self._rest_until(url) <= now]
-        resting = sorted((url for url in known if self._rest_until(url) > now), key=self._rest_until)
-        if self._preferred not in rested or self._prefer_until <= now:
-            self._preferred = rested[int(self._uniform() * len(rested))] if rested else None
+        ready = [url for url, peer in self._peers.items() if peer.is_ready(now)]
+        named = [url for url in ready if url in self._living]
+        others = [url for url in ready if url not in self._living]
+        first, second = (named, others) if named else (others, [])
+        if self._preferred not in first or self._prefer_until <= now:
+            self._preferred = first[int(self._uniform() * len(first))] if first else None
             self._prefer_until = now + PREFER_S * (0.5 + self._uniform() / 2)
-        first = rested.index(self._preferred) if self._preferred is not None else 0
-        return rested[first:] + rested[:first] + resting
-
-    def _known(self) -> list[str]:
-        return list(dict.fromkeys([*self._living, *self._seeds]))
-
-    def _rest_until(self, url: str) -> float:
-        trouble = self._trouble.get(url)
-        return trouble.rest_until if trouble else 0.0
+        start = first.index(self._preferred) if self._preferred is not None else 0
+        aside = sorted(self._peers.keys() - set(ready), key=lambda url: self._peers[url].rest_until)
+        return [*first[start:], *first[:start], *second, *aside]
 
     def _answered(self, url: str, living: Sequence[str]) -> None:
-        if self._trouble.pop(url, None) is not None:
+        peer = self._peers.get(url)
+        if peer is not None and peer.failures:
+            peer.failures = 0
             log.info("orchestrator_recovered", url=url)
         named = [item.rstrip("/") for item in living[:LIVING_MAX] if item.startswith(("http://", "https://"))]
         if named and named != self._living:
             self._living = named
-            self._trouble = {known: self._trouble[known] for known in self._known() if known in self._trouble}
+            self._peers = {known: self._peers.get(known) or _Peer() for known in [*named, *self._seeds]}
 
     def _failed(self, url: str, path: str, why: str) -> None:
         now = self._clock.monotonic()
-        trouble = self._trouble.setdefault(url, _Trouble())
-        trouble.why = why
-        if trouble.rest_until > now:
+        peer = self._peers.get(url)
+        if peer is None:
+            return  # nobody names it any more
+        peer.why = why
+        if peer.failures and peer.rest_until > now:
             return  # calls that were under way together are one failure, told once
-        rest_s = min(REST_S * 2 ** min(trouble.failures, 16), REST_S_MAX) * (0.5 + self._uniform() / 2)
-        trouble.failures += 1
-        trouble.rest_until = now + rest_s
-        log.warning("orchestrator_failed", url=url, path=path, error=why, failures=trouble.failures)
+        rest_s = min(REST_S * 2 ** min(peer.failures, 16), REST_S_MAX) * (0.5 + self._uniform() / 2)
+        peer.failures += 1
+        peer.rest_until = now + rest_s
+        peer.hurry()
+        log.warning("orchestrator_failed", url=url, path=path, error=why, failures=peer.failures)
 
 
 def _request_id() -> dict[str, str]:

@@ -342,6 +342,77 @@ async def test_calls_that_fail_together_are_one_failure(
     assert [event["failures"] for event in told] == [1]
 
 
+class Held:
+    """An orchestrator that keeps its callers waiting until the test lets go."""
+
+    def __init__(self) -> None:
+        self.waiting = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def __call__(self, _request: httpx.Request) -> httpx.Response:
+        self.waiting.set()
+        await self.let_go.wait()
+        return OK
+
+
+async def test_after_its_rest_one_call_tries_it_while_the_others_go_elsewhere(
+    known: Callable[..., Orchestrators], net: respx.MockRouter, clock: FakeClock
+) -> None:
+    at_a = net.get(A + PATH).mock(side_effect=httpx.ConnectError("refused"))
+    net.get(B + PATH).mock(return_value=OK)
+    orchestrators = known(A, B)
+    await ask(orchestrators)
+    await clock.advance(PREFER_S)
+    hosts(net)
+    held = Held()
+    at_a.mock(side_effect=held)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(ask(orchestrators))
+        await held.waiting.wait()
+        for _ in range(3):
+            await ask(orchestrators)
+        assert hosts(net) == ["b", "b", "b"]
+        held.let_go.set()
+    await clock.advance(PREFER_S)
+    hosts(net)
+    await ask(orchestrators)
+    assert hosts(net) == ["a"], "it answered: it is one of them again"
+
+
+async def test_a_call_that_waits_for_one_that_failed_another_is_moved_on(
+    known: Callable[..., Orchestrators], net: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dynwork.orchestrators.LINGER_S", 0.0)
+    held = Held()
+    at_a = net.get(A + PATH).mock(side_effect=held)
+    net.get(B + PATH).mock(return_value=OK)
+    orchestrators = known(A, B)
+    async with asyncio.TaskGroup() as tasks:
+        parked = tasks.create_task(orchestrators.call("GET", PATH, Reply, timeout_s=1000))
+        await held.waiting.wait()
+        at_a.mock(side_effect=httpx.ConnectError("refused"))
+        await ask(orchestrators)
+        await parked
+    assert hosts(net).count("b") == 2
+
+
+async def test_a_call_that_would_end_sooner_is_left_alone(
+    known: Callable[..., Orchestrators], net: respx.MockRouter
+) -> None:
+    held = Held()
+    at_a = net.get(A + PATH).mock(side_effect=held)
+    net.get(B + PATH).mock(return_value=OK)
+    orchestrators = known(A, B)
+    async with asyncio.TaskGroup() as tasks:
+        under_way = tasks.create_task(ask(orchestrators))
+        await held.waiting.wait()
+        at_a.mock(side_effect=httpx.ConnectError("refused"))
+        await ask(orchestrators)
+        held.let_go.set()
+        await under_way
+    assert sorted(hosts(net)) == ["a", "a", "b"], "only the call that was refused went on to the other"
+
+
 # --- the living ------------------------------------------------------------------------------------------------------
 def naming(*urls: str) -> httpx.Response:
     return httpx.Response(200, json={"orchestrators": list(urls)})
@@ -364,6 +435,36 @@ async def test_the_living_are_learned_from_replies_and_replace_one_another_but_s
     with pytest.raises(errors.NoOrchestratorError):
         await ask(orchestrators)
     assert sorted(hosts(net)) == ["a", "c"]  # b has left; a is a seed
+
+
+async def test_the_named_come_before_seeds_that_the_last_reply_did_not_name(
+    known: Callable[..., Orchestrators], net: respx.MockRouter, dice: Dice
+) -> None:
+    net.get(path=PATH).mock(return_value=naming(B, C))
+    orchestrators = known(A)
+    await ask(orchestrators)
+    net.get(path=PATH).mock(side_effect=httpx.ConnectError("gone"))
+    hosts(net)
+    dice.next = 0.5
+    with pytest.raises(errors.NoOrchestratorError):
+        await ask(orchestrators)
+    assert hosts(net) == ["c", "b", "a"]
+
+
+async def test_a_seed_comes_before_a_named_one_that_is_set_aside(
+    known: Callable[..., Orchestrators], net: respx.MockRouter, clock: FakeClock
+) -> None:
+    at_a = net.get(A + PATH).mock(return_value=naming(B))
+    at_b = net.get(B + PATH).mock(side_effect=httpx.ConnectError("refused"))
+    orchestrators = known(A)
+    for _ in range(3):
+        await ask(orchestrators)
+    assert hosts(net) == ["a", "b", "a", "a"]
+    at_b.mock(side_effect=None, return_value=naming(B))
+    at_a.mock(return_value=naming(B))
+    await clock.advance(REST_S)
+    await ask(orchestrators)
+    assert hosts(net) == ["b"], "the named one is back in its place as soon as it has rested"
 
 
 async def test_a_reply_that_names_nobody_changes_nothing(
