@@ -185,7 +185,7 @@ async def test_a_wake_for_one_who_has_gone_goes_to_the_next(bench: Bench) -> Non
     parked(bench, ask("leaver"), gone=gone)
     await bench.clock.settle()
     gone.set()
-    bench.orchestrator.dispatch.nudge(1)
+    bench.orchestrator.wakes.nudge(1)
     await submit(bench, 1)
     await bench.clock.settle()
     assert got(stayer) == [job_id(1)]

@@ -3,14 +3,17 @@
 from prometheus_client import CollectorRegistry
 
 from dynwork.orchestrator.core.leasing import LeasePolicy
+from dynwork.orchestrator.grace import Grace
 from dynwork.orchestrator.leader import TTL_S, Leader
 from dynwork.orchestrator.metrics import Metrics
+from dynwork.orchestrator.outages import Outages
 from dynwork.orchestrator.store.port import Rules
 from dynwork.testing.orchestrator import ScriptedStore, StallClock
 
 
 def candidate(store: ScriptedStore, clock: StallClock, holder: str) -> Leader:
-    return Leader(store, clock, Metrics(CollectorRegistry()), holder)
+    metrics = Metrics(CollectorRegistry())
+    return Leader(store, clock, metrics, Outages(Grace(clock, LeasePolicy()), metrics), holder)
 
 
 def two() -> tuple[ScriptedStore, StallClock, Leader, Leader]:

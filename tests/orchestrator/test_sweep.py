@@ -128,7 +128,7 @@ async def test_an_outage_that_only_the_sweep_has_met_counts_as_well(bench: Bench
     await lease(bench)
     await bench.clock.advance(LEASE_S - 2)
     bench.store.away = True
-    await bench.clock.advance(5)
+    await bench.clock.advance(3)
     bench.store.away = False
     await bench.clock.advance(LEASE_S - 0.1)
     assert (await job(bench)).state == "leased"
@@ -252,3 +252,22 @@ async def test_expired_leases_are_told_in_the_log(bench: Bench, events: list[Mut
     await bench.clock.advance(LEASE_S + 1.1)
     told = [event for event in events if event["event"] == "leases_expired"]
     assert [(event["worker_ids"], event["leases"]) for event in told] == [(("w",), 1)]
+
+
+@pytest.mark.parametrize("during", ["sample", "lead"])
+async def test_an_outage_counts_whoever_has_met_it(
+    bench: Bench, during: str, monkeypatch: pytest.MonkeyPatch, events: list[MutableMapping[str, Any]]
+) -> None:
+    await after_grace(bench)
+    method = {"sample": "workers", "lead": "lead"}[during]
+
+    async def away(*_: object) -> None:
+        monkeypatch.undo()
+        raise StoreUnavailableError("just once")
+
+    assert not bench.orchestrator.grace.lasts()
+    monkeypatch.setattr(bench.store, method, away)
+    await bench.clock.advance(2.1)
+    assert bench.orchestrator.grace.lasts()
+    assert not bench.orchestrator.grace.store_away, "something was written since"
+    assert during in [event["during"] for event in events if event["event"] == "store_unavailable"]

@@ -42,7 +42,7 @@ class Grace:
         self.store_away = True
 
     def store_served(self) -> None:
-        """The store has just committed something."""
+        """The store has just committed something, whoever wrote it."""
         if self.store_away:
             self.store_away = False
             self._begin()

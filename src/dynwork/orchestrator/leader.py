@@ -11,23 +11,25 @@ from dynwork import logs
 from dynwork.clock import Clock
 from dynwork.errors import StoreUnavailableError
 from dynwork.orchestrator.metrics import Metrics
+from dynwork.orchestrator.outages import Outages
 from dynwork.orchestrator.store.port import Store
 
 log = logs.get("dynwork.orchestrator.leader")
 
-TTL_S = 10.0
-"""A leader that was not heard of for this long may be replaced, seconds."""
+TTL_S = 6.0
+"""A leader that was not heard of for this long may be replaced, seconds: within a third of it more, it is."""
 
 
 class Leader:
     """This orchestrator's candidacy: :meth:`run` must be running."""
 
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics, holder: str) -> None:
+    def __init__(self, store: Store, clock: Clock, metrics: Metrics, outages: Outages, holder: str) -> None:
         """``holder``: a name that no other process has or had."""
         self.holder = holder
         self._store = store
         self._clock = clock
         self._metrics = metrics
+        self._outages = outages
         self._epoch: int | None = None
         self._until = clock.monotonic()
 
@@ -52,9 +54,9 @@ class Leader:
         try:
             epoch = await self._store.lead(self.holder, self._clock.now(), TTL_S)
         except StoreUnavailableError as error:
-            self._metrics.store_errors.labels("lead").inc()
-            log.warning("store_unavailable", during="lead", error=error.detail)
+            self._outages.met("lead", error)
             return
+        self._outages.over()
         if epoch != self._epoch:
             log.info("leader_changed", leading=epoch is not None, epoch=epoch, holder=self.holder)
         self._epoch, self._until = epoch, asked_at + TTL_S
@@ -68,4 +70,4 @@ class Leader:
         try:
             await self._store.lead(self.holder, self._clock.now(), 0.0)
         except StoreUnavailableError as error:  # then it ends at its deadline
-            log.warning("store_unavailable", during="resign", error=error.detail)
+            self._outages.met("resign", error)

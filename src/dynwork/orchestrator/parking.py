@@ -74,13 +74,15 @@ class Parking:
         elif place.wake.is_set() and not place.dismissed:
             self.nudge(1)
 
-    def nudge(self, count: int) -> None:
-        """Wake at most ``count`` that sleep: free lanes first, then the most recently parked."""
+    def nudge(self, count: int) -> int:
+        """Wake at most ``count`` that sleep: free lanes first, then the most recently parked. Returns how many."""
         if count <= 0:
-            return
+            return 0
         asleep = [place for place in reversed(self._places) if not place.wake.is_set()]
-        for place in sorted(asleep, key=lambda place: place.full)[:count]:
+        woken = sorted(asleep, key=lambda place: place.full)[:count]
+        for place in woken:
             place.wake.set()
+        return len(woken)
 
     def wake_all(self) -> None:
         """Wake everyone."""

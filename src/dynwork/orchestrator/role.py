@@ -25,11 +25,14 @@ from dynwork.orchestrator.grace import Grace
 from dynwork.orchestrator.leader import Leader
 from dynwork.orchestrator.lines import Lines
 from dynwork.orchestrator.metrics import Metrics
+from dynwork.orchestrator.outages import Outages
+from dynwork.orchestrator.parking import Parking
 from dynwork.orchestrator.reports import Reports
 from dynwork.orchestrator.rounds import WAITING_MAX, Rounds
 from dynwork.orchestrator.sampler import Sampler
 from dynwork.orchestrator.store.port import Rules, Store
 from dynwork.orchestrator.sweep import Sweep
+from dynwork.orchestrator.wakes import Wakes
 from dynwork.serving import Background, Stop, serve, url_of
 from dynwork.settings import OrchestratorSettings
 
@@ -89,12 +92,16 @@ class Orchestrator:
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         metrics = Metrics(registry)
-        self.rounds = Rounds(store, clock, metrics, Lines(round_max=settings.round_items_max, waiting_max=WAITING_MAX))
-        self.dispatch = Dispatch(self.rounds, store, clock, metrics, settings.poll_wait_s_max)
         self.grace = Grace(clock, leasing)
-        self.sweep = Sweep(store, clock, self.grace, metrics, settings.retention_s)
-        self.leader = Leader(store, clock, metrics, ALONE if outside.alone else f"{url} {outside.new_id()}")
-        self.sampler = Sampler(store, clock, metrics)
+        outages = Outages(self.grace, metrics)
+        lines = Lines(round_max=settings.round_items_max, waiting_max=WAITING_MAX)
+        self.rounds = Rounds(store, clock, metrics, outages, lines)
+        parking = Parking()
+        self.dispatch = Dispatch(self.rounds, parking, clock, metrics, settings.poll_wait_s_max)
+        self.wakes = Wakes(parking, store, clock, outages)
+        self.sweep = Sweep(store, clock, metrics, outages, settings.retention_s)
+        self.leader = Leader(store, clock, metrics, outages, ALONE if outside.alone else f"{url} {outside.new_id()}")
+        self.sampler = Sampler(store, clock, metrics, outages)
         self.scaler = outside.scaler(self.leader, self._gone(settings)) if outside.scaler else None
         self._url = url
         self._bounds = (settings.fleet_min, settings.fleet_max)
@@ -118,9 +125,8 @@ class Orchestrator:
         return self.sampler.trouble or ("the store takes nothing at the moment" if self.grace.store_away else None)
 
     def _listen(self) -> None:
-        self.rounds.on_commit(lambda _round, _receipt: self.grace.store_served())
-        self.rounds.on_store_away(self.grace.store_failed)
-        self.sweep.on_claimable(self.dispatch.nudge)
+        self.rounds.on_commit(self.wakes.committed)
+        self.sweep.on_claimable(self.wakes.nudge)
         self.sampler.on_sample(lambda sample: self.dispatch.drain(sample.workers))
 
     # -- what is shown of the fleet beside the store's rows
@@ -149,7 +155,7 @@ class Orchestrator:
         return [
             answer_parked,
             self.rounds.run,
-            self.dispatch.watch,
+            self.wakes.watch,
             self.leader.run,
             self.sampler.run,
             partial(self.sweep.run, lambda: self.leader.epoch),

@@ -22,6 +22,7 @@ from dynwork.orchestrator.core.job import Job, Submission
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.lines import IN_ORDER, Answer, Batch, Item, Lines
 from dynwork.orchestrator.metrics import Metrics
+from dynwork.orchestrator.outages import Outages
 from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Pulse, Receipt, Report, Round
 from dynwork.orchestrator.store.port import Store
 
@@ -36,23 +37,19 @@ WAITING_MAX = 10_000
 class Rounds:
     """The way into the store, while :meth:`run` runs. All methods raise ``UnavailableError`` when it cannot serve."""
 
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics, lines: Lines) -> None:
+    def __init__(self, store: Store, clock: Clock, metrics: Metrics, outages: Outages, lines: Lines) -> None:
         self._store = store
         self._clock = clock
         self._metrics = metrics
+        self._outages = outages
         self._lines = lines
         self._committed: list[Callable[[Round, Receipt], None]] = []
-        self._away: list[Callable[[], None]] = []
         for kind in IN_ORDER:
             metrics.waiting.labels(kind.__name__.lower()).set_function(partial(lines.waiting, kind))
 
     def on_commit(self, listener: Callable[[Round, Receipt], None]) -> None:
         """Call ``listener`` after each committed round, before its callers go on: a nudge never trails its cause."""
         self._committed.append(listener)
-
-    def on_store_away(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` whenever the store did not serve."""
-        self._away.append(listener)
 
     # -- what callers await
     async def report(self, reports: Sequence[Report]) -> Sequence[Verdict | DynworkError]:
@@ -113,10 +110,7 @@ class Rounds:
         try:
             receipt = await self._store.commit(round_, now)
         except StoreUnavailableError as error:
-            self._metrics.store_errors.labels("round").inc()
-            log.warning("store_unavailable", during="round", items=len(items), error=error.detail)
-            for listener in self._away:
-                listener()
+            self._outages.met("round", error)
             return [error] * len(items)
         except Exception as error:  # whatever it is, only the item that causes it may suffer
             if len(items) > 1:
@@ -124,6 +118,7 @@ class Rounds:
             self._metrics.items_poisoned.inc()
             log.exception("item_failed", **_about(items[0]))
             return [DynworkError("the store cannot take this; the reason is in the orchestrator's log")]
+        self._outages.over()
         self._metrics.round_seconds.observe(self._clock.monotonic() - began)
         self._metrics.round_items.observe(len(items))
         self._metrics.submitted.inc(sum(isinstance(job, Job) and job.created_at == now for job in receipt.submissions))

@@ -9,16 +9,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from dynwork import logs
 from dynwork.clock import Clock
 from dynwork.errors import StoreUnavailableError
 from dynwork.orchestrator import views
 from dynwork.orchestrator.core.instance import Instance
 from dynwork.orchestrator.core.worker import Worker, WorkerState
 from dynwork.orchestrator.metrics import Metrics
+from dynwork.orchestrator.outages import Outages
 from dynwork.orchestrator.store.port import Store, Totals
-
-log = logs.get("dynwork.orchestrator.sampler")
 
 SAMPLE_S = 1.0
 """How often it looks, seconds."""
@@ -41,10 +39,11 @@ class Sample:
 class Sampler:
     """Keeps the latest :class:`Sample`: :meth:`run` must be running."""
 
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, store: Store, clock: Clock, metrics: Metrics, outages: Outages) -> None:
         self._store = store
         self._clock = clock
         self._metrics = metrics
+        self._outages = outages
         self._history: deque[tuple[float, Totals]] = deque()
         self._listeners: list[Callable[[Sample], None]] = []
         self.latest = Sample()
@@ -65,8 +64,7 @@ class Sampler:
         try:
             self.latest = await self._sample()
         except StoreUnavailableError as error:
-            self._metrics.store_errors.labels("sample").inc()
-            log.warning("store_unavailable", during="sample", error=error.detail)
+            self._outages.met("sample", error)
             self.trouble = f"the store does not answer: {error.detail}"
             return
         self.trouble = None

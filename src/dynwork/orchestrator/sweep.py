@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dynwork import logs
 from dynwork.clock import Clock, Instant
 from dynwork.errors import StaleLeaderError, StoreUnavailableError
-from dynwork.orchestrator.grace import Grace
 from dynwork.orchestrator.metrics import Metrics
+from dynwork.orchestrator.outages import Outages
 from dynwork.orchestrator.store.port import Store, Swept
 
 log = logs.get("dynwork.orchestrator.sweep")
@@ -33,12 +33,13 @@ FORGET_AFTER_S = 3600.0
 class Sweep:
     """The sweeper: :meth:`run` must be running."""
 
-    def __init__(self, store: Store, clock: Clock, grace: Grace, metrics: Metrics, retention_s: float) -> None:
+    def __init__(self, store: Store, clock: Clock, metrics: Metrics, outages: Outages, retention_s: float) -> None:
         """``retention_s``: jobs are kept for this long after their end, seconds."""
         self._store = store
         self._clock = clock
-        self._grace = grace
         self._metrics = metrics
+        self._outages = outages
+        self._grace = outages.grace
         self._retention_s = retention_s
         self._claimable: list[Callable[[int], None]] = []
 
@@ -63,9 +64,7 @@ class Sweep:
             except StaleLeaderError as error:
                 log.info("leadership_passed", during="sweep", epoch=epoch, reason=error.detail)
             except StoreUnavailableError as error:
-                self._grace.store_failed()
-                self._metrics.store_errors.labels("sweep").inc()
-                log.warning("store_unavailable", during="sweep", error=error.detail)
+                self._outages.met("sweep", error)
 
     async def worker_gone(self, worker_id: str) -> None:
         """The worker's process is known to be dead: its leases end now, whatever the grace.
@@ -76,7 +75,7 @@ class Sweep:
 
     async def _tick(self, epoch: int, now: Instant) -> None:
         forgotten = await self._store.forget(epoch, now - FORGET_AFTER_S)
-        self._grace.store_served()
+        self._outages.over()
         if forgotten:
             log.info("workers_forgotten", workers=forgotten)
         more = not self._grace.lasts()

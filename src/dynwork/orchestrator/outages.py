@@ -1,0 +1,32 @@
+"""The store's absences: whoever meets one says so here, and whoever has just written something says that it is over.
+
+It is counted, logged and heard by :class:`~dynwork.orchestrator.grace.Grace`: what one part of an orchestrator cannot
+reach, the workers' heartbeats may not have reached either. Only a write ends an outage: a full disk can still be read.
+"""
+
+from __future__ import annotations
+
+from dynwork import logs
+from dynwork.errors import StoreUnavailableError
+from dynwork.orchestrator.grace import Grace
+from dynwork.orchestrator.metrics import Metrics
+
+log = logs.get("dynwork.orchestrator.store")
+
+
+class Outages:
+    """Shared by everything in one orchestrator that uses the store. ``grace`` is what hears of them."""
+
+    def __init__(self, grace: Grace, metrics: Metrics) -> None:
+        self.grace = grace
+        self._metrics = metrics
+
+    def met(self, during: str, error: StoreUnavailableError) -> None:
+        """The store did not serve. ``during``: at what, one word of a few."""
+        self.grace.store_failed()
+        self._metrics.store_errors.labels(during).inc()
+        log.warning("store_unavailable", during=during, error=error.detail)
+
+    def over(self) -> None:
+        """The store has just committed something."""
+        self.grace.store_served()
