@@ -157,7 +157,7 @@ class Cluster(RuleBasedStateMachine):
 
     @rule(holder=st.sampled_from(("a", "b")), ttl_s=st.sampled_from((1.0, 30.0)))
     def lead(self, holder: str, ttl_s: float) -> None:
-        epoch = self.both(lambda store: store.lead(holder, self.now, ttl_s))
+        epoch = self.both(lambda store: store.lead(holder, self.now, ttl_s, f"{holder} decided"))
         if isinstance(epoch, int):
             assert epoch >= self.leader_epoch
             self.leader_epoch = epoch
@@ -217,7 +217,8 @@ class Cluster(RuleBasedStateMachine):
         async def everything(store: Store) -> tuple[list[Job | None], Totals, object]:
             jobs = [await store.job(owner, job_id(name)) for owner in OWNERS for name in NAMES]
             newest = [await store.newest_succeeded(owner, 3) for owner in OWNERS]
-            rest = (newest, await store.workers(), await store.instances(), await store.next_due(self.now))
+            fleet = (await store.workers(), await store.instances(), await store.leadership())
+            rest = (newest, fleet, await store.next_due(self.now))
             return jobs, await store.totals(), rest
 
         answer = self.both(everything)

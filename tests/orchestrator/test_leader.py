@@ -36,8 +36,8 @@ async def test_nobody_leads_before_it_has_asked() -> None:
 
 async def test_the_time_of_a_leader_counts_from_its_question_not_from_the_answer() -> None:
     class SlowStore(ScriptedStore):
-        async def lead(self, holder: str, now: float, ttl_s: float) -> int | None:
-            epoch = await super().lead(holder, now, ttl_s)
+        async def lead(self, holder: str, now: float, ttl_s: float, decision: str | None = None) -> int | None:
+            epoch = await super().lead(holder, now, ttl_s, decision)
             clock.stall(TTL_S)
             return epoch
 

@@ -78,10 +78,10 @@ class ScriptedStore(MemoryStore):
         self._serve()
         return await super().next_due(now)
 
-    async def lead(self, holder: str, now: Instant, ttl_s: float) -> int | None:
+    async def lead(self, holder: str, now: Instant, ttl_s: float, decision: str | None = None) -> int | None:
         """See :meth:`Store.lead`."""
         self._serve()
-        return await super().lead(holder, now, ttl_s)
+        return await super().lead(holder, now, ttl_s, decision)
 
     def _serve(self) -> None:
         if self.away:

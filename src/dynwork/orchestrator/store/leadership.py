@@ -11,22 +11,30 @@ from sqlalchemy import Connection, bindparam, select, update
 from dynwork.errors import StaleLeaderError
 from dynwork.orchestrator.core.job import Instant
 from dynwork.orchestrator.store import tables
+from dynwork.orchestrator.store.port import Leadership
 
 _l = tables.leadership.c
+_LAST = select(*_l)
 _LEADER = select(*_l).with_for_update()
 _EPOCH = select(_l.epoch).with_for_update()
 _LEAD = update(tables.leadership).values(
-    holder=bindparam("holder"), epoch=bindparam("new_epoch"), until=bindparam("until")
+    holder=bindparam("holder"), epoch=bindparam("new_epoch"), until=bindparam("until"), decision=bindparam("decision")
 )
 
 
-def lead(conn: Connection, holder: str, now: Instant, ttl_s: float) -> int | None:
+def leadership(conn: Connection) -> Leadership | None:
+    """See :meth:`dynwork.orchestrator.store.port.Store.leadership`."""
+    row = conn.execute(_LAST).one()
+    return Leadership(row.holder, row.epoch, row.until, row.decision) if row.epoch else None
+
+
+def lead(conn: Connection, holder: str, now: Instant, ttl_s: float, decision: str | None = None) -> int | None:
     """See :meth:`dynwork.orchestrator.store.port.Store.lead`."""
     leader = conn.execute(_LEADER).one()
     if leader.holder != holder and leader.until > now:
         return None
     epoch: int = leader.epoch if leader.holder == holder else leader.epoch + 1
-    conn.execute(_LEAD, {"holder": holder, "new_epoch": epoch, "until": now + ttl_s})
+    conn.execute(_LEAD, {"holder": holder, "new_epoch": epoch, "until": now + ttl_s, "decision": decision})
     return epoch
 
 

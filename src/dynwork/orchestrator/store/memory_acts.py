@@ -12,9 +12,9 @@ from dynwork.orchestrator.core import instance
 from dynwork.orchestrator.core.instance import Drained, Instance, InstanceState
 from dynwork.orchestrator.core.job import Instant
 from dynwork.orchestrator.core.worker import WorkerState
-from dynwork.orchestrator.store.memory_books import Books, Leadership
+from dynwork.orchestrator.store.memory_books import Books
 from dynwork.orchestrator.store.memory_round import Transaction
-from dynwork.orchestrator.store.port import Rules, Swept
+from dynwork.orchestrator.store.port import Leadership, Rules, Swept
 
 
 class Acts:
@@ -39,7 +39,11 @@ class Acts:
                 raise StaleLeaderError(f"leadership {epoch} has passed; nothing was changed")
             yield work
 
-    async def lead(self, holder: str, now: Instant, ttl_s: float) -> int | None:
+    async def leadership(self) -> Leadership | None:
+        """See :meth:`Store.leadership`."""
+        return self._books.leadership
+
+    async def lead(self, holder: str, now: Instant, ttl_s: float, decision: str | None = None) -> int | None:
         """See :meth:`Store.lead`."""
         with self._transaction(now) as work:
             present = work.books.leadership
@@ -51,7 +55,7 @@ class Acts:
                 epoch = present.epoch + 1
             else:
                 return None
-            work.books.leadership = Leadership(holder, epoch, now + ttl_s)
+            work.books.leadership = Leadership(holder, epoch, now + ttl_s, decision)
         return epoch
 
     async def expire(self, epoch: int, now: Instant, limit: int) -> Swept:

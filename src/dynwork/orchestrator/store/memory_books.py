@@ -7,15 +7,7 @@ from dataclasses import dataclass, field, replace
 from dynwork.orchestrator.core.instance import Instance
 from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.core.worker import Worker
-
-
-@dataclass(frozen=True, slots=True)
-class Leadership:
-    """Who leads, under which epoch, until when."""
-
-    holder: str
-    epoch: int
-    until: Instant
+from dynwork.orchestrator.store.port import Leadership
 
 
 @dataclass(slots=True)

@@ -81,6 +81,16 @@ class Swept:
     more: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Leadership:
+    """Who led last, under which epoch, until when if nobody hears of it again, and what it decided last, in words."""
+
+    holder: str
+    epoch: int
+    until: Instant
+    decision: str | None = None
+
+
 class Store(Protocol):
     """Everything the orchestrator remembers. Methods raise ``StoreUnavailableError`` when the engine cannot serve."""
 
@@ -195,11 +205,15 @@ class Store(Protocol):
         """
         ...
 
-    async def lead(self, holder: str, now: Instant, ttl_s: float) -> int | None:
+    async def leadership(self) -> Leadership | None:
+        """Return who led last, ``None`` if nobody ever did."""
+        ...
+
+    async def lead(self, holder: str, now: Instant, ttl_s: float, decision: str | None = None) -> int | None:
         """Take or keep the leadership until ``now + ttl_s``; return its epoch, ``None`` while another holds it.
 
-        A new holder raises the epoch; the first has 1. The present holder keeps its own, however late it comes, as long
-        as nobody took over.
+        ``decision`` is shown of the holder wherever it is asked for. A new holder raises the epoch; the first has 1.
+        The present holder keeps its own, however late it comes, as long as nobody took over.
         """
         ...
 

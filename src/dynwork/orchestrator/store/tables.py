@@ -162,6 +162,7 @@ leadership = Table(
     Column("holder", String(255), nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("until", Double, nullable=False),
+    Column("decision", Text),
     PrimaryKeyConstraint("one", name="leadership_pk"),
     CheckConstraint("one", name="leadership_is_one_row"),
 )

@@ -18,7 +18,7 @@ from dynwork.orchestrator.core.worker import Worker
 from dynwork.orchestrator.store import checking, claims, fleet, leadership, reading, registry, sweeping, tally
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.commands import Receipt, Round
-from dynwork.orchestrator.store.port import FeedPage, Rules, Swept, Totals
+from dynwork.orchestrator.store.port import FeedPage, Leadership, Rules, Swept, Totals
 from dynwork.orchestrator.store.round import carry_out
 
 T = TypeVar("T")
@@ -103,9 +103,13 @@ class Transactions(ABC):
         """See :meth:`Store.forget`."""
         return await self._batch(before, lambda batch: sweeping.forget(batch, epoch, before))
 
-    async def lead(self, holder: str, now: Instant, ttl_s: float) -> int | None:
+    async def leadership(self) -> Leadership | None:
+        """See :meth:`Store.leadership`."""
+        return await self._read(leadership.leadership)
+
+    async def lead(self, holder: str, now: Instant, ttl_s: float, decision: str | None = None) -> int | None:
         """See :meth:`Store.lead`."""
-        return await self._write(lambda conn: leadership.lead(conn, holder, now, ttl_s))
+        return await self._write(lambda conn: leadership.lead(conn, holder, now, ttl_s, decision))
 
     async def instances(self) -> Sequence[Instance]:
         """See :meth:`Store.instances`."""

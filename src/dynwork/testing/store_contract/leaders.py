@@ -9,6 +9,7 @@ import pytest
 
 from dynwork.errors import StaleLeaderError
 from dynwork.orchestrator.core.job import JobState
+from dynwork.orchestrator.store.port import Leadership
 from dynwork.testing.store_contract.backend import Backend, StoreContract
 from dynwork.testing.store_driver import START, StoreDriver
 
@@ -39,6 +40,15 @@ class LeaderContract(StoreContract):
         await drive.store.register("http://a", "a1", START, 6)
         drive.store = await backend.restart(drive.store)
         assert list(await drive.store.register("http://b", "b1", START, 6)) == ["http://a", "http://b"]
+
+    async def test_all_see_who_leads_and_what_it_decided(self, drive: StoreDriver, backend: Backend) -> None:
+        assert await drive.store.leadership() is None
+        await drive.store.lead("a", START, 6, "stay at 1")
+        await drive.store.lead("b", START, 6, "grow to 2")
+        assert await drive.store.leadership() == Leadership("a", 1, START + 6, "stay at 1")
+        drive.store = await backend.restart(drive.store)
+        assert await drive.store.lead("b", START + 6, 6) == 2
+        assert await drive.store.leadership() == Leadership("b", 2, START + 12)
 
     async def test_a_leader_that_was_replaced_expires_retires_and_forgets_nothing(self, drive: StoreDriver) -> None:
         await drive.submit("j1")

@@ -115,6 +115,7 @@ def upgrade() -> None:
         sa.Column("holder", sa.String(255), nullable=False),
         sa.Column("epoch", sa.BigInteger, nullable=False),
         sa.Column("until", sa.Double, nullable=False),
+        sa.Column("decision", sa.Text),
         sa.PrimaryKeyConstraint("one", name="leadership_pk"),
         sa.CheckConstraint("one", name="leadership_is_one_row"),
     )
