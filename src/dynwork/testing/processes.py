@@ -103,7 +103,7 @@ class LoneRole(Daemon):
     """One role by itself on a free port that it keeps over restarts; ``variables`` are its settings."""
 
     def __init__(self, role: str, data_dir: Path, **variables: str) -> None:
-        port = _free_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         settings = {f"DYNWORK_{role.upper()}_PORT": str(port), "DYNWORK_DATA_DIR": str(data_dir), **variables}
         super().__init__([f"dynwork.{role}"], data_dir / "logs" / f"lone-{role}-{port}.log", **settings)
@@ -137,7 +137,7 @@ class LoneRole(Daemon):
 _given: set[int] = set()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a port that is free and was not given to a role before.
 
     It is below those that outgoing connections are given: a worker that keeps calling a dead role must not, one day,

@@ -26,6 +26,7 @@ import psutil
 
 from dynwork.errors import ConfigurationError
 from dynwork.settings import child_environment
+from dynwork.up.family import Family
 
 SUPERUSER = "dynwork"
 DATABASE = "postgres"
@@ -158,7 +159,7 @@ class LocalPostgres:
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill the server with -9 and wait until it is gone, its children included."""
+        """Kill the server and its children with -9, as a machine that loses its power does; wait until all are gone."""
         self._end(signal.SIGKILL)
 
     def end_leftover(self) -> None:
@@ -200,13 +201,8 @@ class LocalPostgres:
     def _end(self, number: signal.Signals) -> None:
         leading = self._leading_process()
         if leading is not None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                family = [leading, *leading.children(recursive=True)]
-                leading.send_signal(number)
-                _, deaf = psutil.wait_procs(family, timeout=STOP_S_MAX)
-                for process in deaf:
-                    process.kill()
-                psutil.wait_procs(deaf, timeout=STOP_S_MAX)
+            family = Family(leading)
+            family.kill(STOP_S_MAX) if number is signal.SIGKILL else family.ask(number, STOP_S_MAX)
         if self._process is not None:
             self._process.kill()
             self._process.wait()
