@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import ColumnElement, Connection, Double, and_, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Double, String, and_, cast, exists, func, or_, select
 
 from dynwork.orchestrator.core.job import TERMINAL, JobState
 from dynwork.orchestrator.store import tables
@@ -52,9 +52,9 @@ def broken(conn: Connection) -> list[str]:
 
 def _jobs(conn: Connection) -> Iterator[str]:
     for what, wrong in _WRONG.items():
-        found = conn.execute(select(func.count(), func.min(_j.job_id)).where(wrong)).one()
-        if found[0]:
-            yield f"{found[0]} jobs {what}, e.g. {found[1]}"
+        jobs, example = conn.execute(select(func.count(), func.min(cast(_j.job_id, String))).where(wrong)).one()
+        if jobs:
+            yield f"{jobs} jobs {what}, e.g. {example}"
 
 
 def _feed(conn: Connection) -> Iterator[str]:

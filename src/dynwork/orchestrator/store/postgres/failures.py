@@ -1,0 +1,43 @@
+"""What an error of the database means for a transaction that met it.
+
+The codes are PostgreSQL's SQLSTATEs (appendix A of its manual); the first two characters are the class.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from sqlalchemy.exc import DBAPIError
+
+UNIQUE_VIOLATION = "23505"
+_COLLISIONS = frozenset({UNIQUE_VIOLATION, "40001", "40P01"})
+"""Two orchestrators inserted the same row; serialization failure; deadlock. Nothing happened: once more."""
+_DEFECT_CLASSES = frozenset({"0A", "21", "22", "23", "42"})
+"""Not supported, cardinality, data, integrity, syntax: the statement or its values are to blame."""
+
+
+class Meaning(Enum):
+    """What to do about it."""
+
+    COLLISION = auto()
+    """The transaction was rolled back because of another: do all of it again."""
+    AWAY = auto()
+    """The database cannot serve just now; what was sent last may have taken effect."""
+    DEFECT = auto()
+    """The same statement would fail again."""
+
+
+def meaning(error: DBAPIError) -> Meaning:
+    """Tell what ``error`` means. Without a code it is the driver's: the connection is gone, or a value is no such."""
+    sqlstate = sqlstate_of(error)
+    if sqlstate in _COLLISIONS:
+        return Meaning.COLLISION
+    if sqlstate is None:
+        return Meaning.AWAY if error.connection_invalidated else Meaning.DEFECT
+    return Meaning.DEFECT if sqlstate[:2] in _DEFECT_CLASSES else Meaning.AWAY
+
+
+def sqlstate_of(error: DBAPIError) -> str | None:
+    """Return the code that the server gave."""
+    code: str | None = getattr(error.orig, "sqlstate", None)
+    return code
