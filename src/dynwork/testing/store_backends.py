@@ -7,7 +7,9 @@ from pathlib import Path
 
 from dynwork.orchestrator.store.memory import MemoryStore
 from dynwork.orchestrator.store.port import Rules, Store
+from dynwork.orchestrator.store.postgres import PostgresStore
 from dynwork.orchestrator.store.sqlite import SqliteStore
+from dynwork.testing.postgres import Databases
 
 
 class MemoryBackend:
@@ -66,3 +68,39 @@ class SqliteBackend:
         await store.open()
         self._open[store] = (path, rules)
         return store
+
+
+class PostgresBackend:
+    """A database for each store."""
+
+    def __init__(self, databases: Databases) -> None:
+        self._databases = databases
+        self._open: dict[PostgresStore, tuple[str, Rules]] = {}
+        self._made: list[str] = []
+
+    async def fresh(self, rules: Rules) -> Store:
+        """See :meth:`dynwork.testing.store_contract.Backend.fresh`."""
+        url = await self._databases.fresh()
+        self._made.append(url)
+        return await self.beside(url, rules)
+
+    async def restart(self, store: Store) -> Store:
+        """See :meth:`dynwork.testing.store_contract.Backend.restart`."""
+        assert isinstance(store, PostgresStore)
+        url, rules = self._open.pop(store)
+        await store.close()
+        return await self.beside(url, rules)
+
+    async def beside(self, url: str, rules: Rules, shard: str = "http://first") -> PostgresStore:
+        """Open a store over a database that was made before: another orchestrator, if its ``shard`` is another."""
+        store = PostgresStore(url, rules, shard)
+        await store.open()
+        self._open[store] = (url, rules)
+        return store
+
+    async def close(self) -> None:
+        """Close every store that is open, and give the databases back."""
+        for store in self._open:
+            await store.close()
+        for url in self._made:
+            await self._databases.give_back(url)
