@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from dynwork import compose, wire
-from dynwork.clock import SystemClock
+from dynwork.clock import DisciplinedClock, SystemClock
 from dynwork.errors import StoreLockedError
 from dynwork.ids import new_id
 from dynwork.orchestrator.core.job import Instant
@@ -31,7 +31,7 @@ SECONDS_MAX = 20
 
 
 def outside(store: Store, scaler: Callable[[Leader, WorkerGone | None], Scaler] | None = None) -> Outside:
-    return Outside(store, SystemClock(), lambda: 0.5, new_id, scaler)
+    return Outside(store, DisciplinedClock(SystemClock()), lambda: 0.5, new_id, scaler)
 
 
 @asynccontextmanager

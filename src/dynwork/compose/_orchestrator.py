@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from dynwork.clock import SystemClock
+from dynwork.clock import DisciplinedClock, SystemClock
 from dynwork.compose.parts import randomness
 from dynwork.errors import ConfigurationError
 from dynwork.ids import new_id
@@ -20,7 +20,7 @@ from dynwork.settings import OrchestratorSettings
 
 async def run(settings: OrchestratorSettings, stop: Stop) -> None:
     """Run an orchestrator until ``stop``."""
-    clock = SystemClock()
+    clock = DisciplinedClock(SystemClock())
     store = SqliteStore(_sqlite_path(settings), orchestrator_role.rules(settings))
     listener = bind(settings.orchestrator_host, settings.orchestrator_port)
     outside = orchestrator_role.Outside(store, clock, randomness(), new_id, alone=True)

@@ -6,7 +6,7 @@ most of the time a request takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from fastapi import Request, Response
@@ -46,7 +46,7 @@ async def read(request: Request, model: type[MessageT]) -> MessageT:
 class Replies:
     """Writes replies. The one place where the living orchestrators are put into them."""
 
-    def __init__(self, living: Callable[[], list[str]]) -> None:
+    def __init__(self, living: Callable[[], Sequence[str]]) -> None:
         self._living = living
 
     def of(self, reply: Reply) -> Response:

@@ -44,6 +44,11 @@ class Metrics:
         self.sweep_lag_seconds = Gauge(
             "dynwork_sweep_lag_seconds", "How much later than planned the last sweep began, seconds.", registry=registry
         )
+        self.clock_error_seconds = Gauge(
+            "dynwork_clock_error_seconds",
+            "How far this orchestrator's clock was ahead of the store's when it was last corrected, seconds.",
+            registry=registry,
+        )
         self.leading = Gauge("dynwork_leading", "Whether this orchestrator is the leader.", registry=registry)
         self.store_errors = Counter(
             "dynwork_store_errors", "Times the store could not serve.", ["during"], registry=registry

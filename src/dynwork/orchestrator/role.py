@@ -15,7 +15,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from dynwork import logs
-from dynwork.clock import Clock
+from dynwork.clock import DisciplinedClock
 from dynwork.orchestrator import app, routes_api, routes_worker
 from dynwork.orchestrator.bodies import Replies
 from dynwork.orchestrator.core.leasing import LeasePolicy
@@ -27,11 +27,13 @@ from dynwork.orchestrator.lines import Lines
 from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.outages import Outages
 from dynwork.orchestrator.parking import Parking
+from dynwork.orchestrator.registry import Registry
 from dynwork.orchestrator.reports import Reports
 from dynwork.orchestrator.rounds import WAITING_MAX, Rounds
 from dynwork.orchestrator.sampler import Sampler
 from dynwork.orchestrator.store.port import Rules, Store
 from dynwork.orchestrator.sweep import Sweep
+from dynwork.orchestrator.timekeeper import Timekeeper
 from dynwork.orchestrator.wakes import Wakes
 from dynwork.serving import Background, Stop, serve, url_of
 from dynwork.settings import OrchestratorSettings
@@ -65,7 +67,7 @@ class Outside:
     """
 
     store: Store
-    clock: Clock
+    clock: DisciplinedClock
     uniform: Callable[[], float]
     new_id: Callable[[], str]
     scaler: Callable[[Leader, WorkerGone | None], Scaler] | None = None
@@ -98,16 +100,19 @@ class Orchestrator:
         self.rounds = Rounds(store, clock, metrics, outages, lines)
         parking = Parking()
         self.dispatch = Dispatch(self.rounds, parking, clock, metrics, settings.poll_wait_s_max)
-        self.wakes = Wakes(parking, store, clock, outages)
+        holder = ALONE if outside.alone else f"{url} {outside.new_id()}"
+        self.registry = Registry(store, clock, outages, url, holder)
+        self.wakes = Wakes(parking, store, clock, outages, self.registry.has_peers)
         self.sweep = Sweep(store, clock, metrics, outages, settings.retention_s)
-        self.leader = Leader(store, clock, metrics, outages, ALONE if outside.alone else f"{url} {outside.new_id()}")
+        self.leader = Leader(store, clock, metrics, outages, holder)
+        self.timekeeper = Timekeeper(store, clock, metrics, outages)
         self.sampler = Sampler(store, clock, metrics, outages)
         self.scaler = outside.scaler(self.leader, self._gone(settings)) if outside.scaler else None
         self._url = url
         self._bounds = (settings.fleet_min, settings.fleet_max)
         self._listen()
         desk = routes_api.Desk(self.rounds, store, self.sampler, self, settings.iterations_max)
-        replies = Replies(lambda: [url])
+        replies = Replies(lambda: self.registry.living)
         self.app = app.create(
             settings,
             for_api=routes_api.routes(desk, replies),
@@ -156,6 +161,10 @@ class Orchestrator:
             answer_parked,
             self.rounds.run,
             self.wakes.watch,
+            self.wakes.announce,
+            self.wakes.listen,
+            self.timekeeper.run,
+            partial(self.registry.run, stop),
             self.leader.run,
             self.sampler.run,
             partial(self.sweep.run, lambda: self.leader.epoch),
@@ -169,7 +178,9 @@ async def run(settings: OrchestratorSettings, outside: Outside, listener: socket
     try:
         await outside.store.open()
         orchestrator = Orchestrator(settings, outside, url)
+        await orchestrator.timekeeper.correct()
         await orchestrator.sampler.look()
+        await orchestrator.registry.register()
         await orchestrator.leader.renew()
         log.info("orchestrator_listening", url=url, provider=settings.fleet_provider)
         await serve(orchestrator.app, listener, stop, orchestrator.background(stop))

@@ -1,14 +1,18 @@
 """What wakes parked asks: hints as they come, and behind them the truth, one watcher.
 
 A round that made jobs claimable wakes as many asks as there are such jobs; a worker's own report wakes it if all its
-lanes were taken. The watcher looks every second and at the next due time, however many are parked; a failure, which
-delays its job, makes it look for that time anew. Work that waits through a whole second although asks are parked wakes
-them all. So a hint that is lost costs a second.
+lanes were taken. Jobs beyond the asks that sleep here are announced to the other orchestrators, whose workers may be
+idle: outside of any transaction, one announcement for all that come together.
+
+The watcher looks every second and at the next due time, however many are parked; a failure, which delays its job, makes
+it look for that time anew, and an announcement makes it look at once. Work that waits through a whole second although
+asks are parked wakes them all. So a hint that is lost costs a second.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from dynwork.clock import Clock, Instant, wait_for_event
 from dynwork.errors import StoreUnavailableError
@@ -23,22 +27,31 @@ LOOK_S = 1.0
 LOOK_S_MIN = 0.001
 """Shortest pause between two looks: a due time a hair ahead must not make the watcher spin, seconds."""
 
+ANNOUNCE_S_MIN = 0.02
+"""Shortest pause between two announcements, seconds."""
+
 
 class Wakes:
-    """Wakes the asks parked in one orchestrator. :meth:`watch` must be running."""
+    """Wakes the asks parked in one orchestrator. :meth:`watch`, :meth:`announce` and :meth:`listen` must be running."""
 
-    def __init__(self, parking: Parking, store: Store, clock: Clock, outages: Outages) -> None:
+    def __init__(
+        self, parking: Parking, store: Store, clock: Clock, outages: Outages, has_peers: Callable[[], bool]
+    ) -> None:
+        """``has_peers``: whether there is another orchestrator to announce anything to."""
         self._parking = parking
         self._store = store
         self._clock = clock
         self._outages = outages
+        self._has_peers = has_peers
         self._look = asyncio.Event()
+        self._untaken = asyncio.Event()
         self._head: Instant | None = None
         self._head_since = 0.0
 
     def nudge(self, claimable: int) -> None:
         """``claimable`` jobs may be claimed now that could not before."""
-        self._parking.nudge(claimable)
+        if self._parking.nudge(claimable) < claimable and self._has_peers():
+            self._untaken.set()
 
     def committed(self, round_: Round, receipt: Receipt) -> None:
         """A round was committed."""
@@ -47,6 +60,21 @@ class Wakes:
             if isinstance(report.event, Failed):
                 self._look.set()
         self.nudge(receipt.claimable)
+
+    async def announce(self) -> None:
+        """Tell the other orchestrators of jobs that nobody sleeps for here, for ever."""
+        while True:
+            await self._untaken.wait()
+            self._untaken.clear()
+            try:
+                await self._store.announce()
+            except StoreUnavailableError as error:
+                self._outages.met("announce", error)
+            await self._clock.sleep(ANNOUNCE_S_MIN)
+
+    async def listen(self) -> None:
+        """Look whenever another orchestrator announces something, for ever."""
+        await self._store.listen(self._look.set)
 
     async def watch(self) -> None:
         """Look for work that is due, for ever, while anyone is parked."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import httpx
 
 from dynwork import wire
+from dynwork.clock import DisciplinedClock
 from dynwork.errors import StoreUnavailableError
 from dynwork.orchestrator.core.job import Chain, Instant, Submission
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
@@ -183,7 +184,9 @@ async def running(earlier: Bench | None = None, **variables: object) -> AsyncIte
     store, stop = earlier.store if earlier else ScriptedStore(rules(settings)), Stop()
     await store.open()
     numbers = iter(range(10**6))
-    orchestrator = Orchestrator(settings, Outside(store, clock, lambda: 0.5, lambda: f"id-{next(numbers)}"), URL)
+    orchestrator = Orchestrator(
+        settings, Outside(store, DisciplinedClock(clock), lambda: 0.5, lambda: f"id-{next(numbers)}"), URL
+    )
     transport = httpx.ASGITransport(orchestrator.app)
     async with httpx.AsyncClient(transport=transport, base_url=URL) as http, asyncio.TaskGroup() as tasks:
         helpers = [tasks.create_task(job()) for job in orchestrator.background(stop)]
