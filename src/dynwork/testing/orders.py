@@ -7,9 +7,7 @@ the next API too, until one is. The orders that took more than one attempt are t
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -58,12 +56,16 @@ def hand_in(ledger: Ledger, urls: Sequence[str], orders: Iterable[Order]) -> dic
 
 
 class Stream:
-    """Use as ``with Stream(urls, orders) as stream``: leaving it waits until every order is acknowledged."""
+    """Use as ``with Stream(urls, orders) as stream``: leaving it waits until every order is acknowledged.
+
+    ``orders`` without an end are submitted until :meth:`end`.
+    """
 
     def __init__(self, urls: Sequence[str], orders: Iterable[Order], clients_per_api: int = 2) -> None:
         self._urls = list(urls)
-        self._waiting = deque(orders)
-        self._lock = threading.Lock()
+        self._waiting = iter(orders)
+        self._ended = threading.Event()
+        self._taking, self._lock = threading.Lock(), threading.Lock()
         self._threads = ThreadPoolExecutor(len(self._urls) * clients_per_api, "client")
         self._clients: list[Future[None]] = []
         self._clients_per_api = clients_per_api
@@ -81,22 +83,25 @@ class Stream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._waiting.clear()
+            self._ended.set()
         self._threads.shutdown(wait=True)
         if error is None:
-            for client in self._clients:
-                client.result()
+            self._assert_well()
 
     def await_acknowledged(self, count: int) -> None:
         """Return when so many orders are acknowledged."""
 
         def enough() -> bool:
-            for client in self._clients:
-                if client.done():
-                    client.result()
+            self._assert_well()
             return len(self.acknowledged) >= count
 
         wait_until(enough, f"{count} orders acknowledged", ACKNOWLEDGED_S)
+
+    def end(self) -> None:
+        """Begin no more submissions; return when those under way are acknowledged."""
+        self._ended.set()
+        self._threads.shutdown(wait=True)
+        self._assert_well()
 
     def note(self, ledger: Ledger) -> None:
         """Note everything that was acknowledged."""
@@ -111,6 +116,11 @@ class Stream:
                     again = _insist(order, apis)
                     assert again == job_id, f"the key {order.key} named {job_id}, and at {url} {again}"
 
+    def _assert_well(self) -> None:
+        for client in self._clients:
+            if client.done():
+                client.result()
+
     def _client(self, urls: list[str]) -> None:
         with Apis(urls) as apis, Apis(urls[:1]) as preferred:
             while order := self._next():
@@ -123,9 +133,8 @@ class Stream:
                         self.repeated[job_id] = order
 
     def _next(self) -> Order | None:
-        with contextlib.suppress(IndexError):
-            return self._waiting.popleft()
-        return None
+        with self._taking:
+            return None if self._ended.is_set() else next(self._waiting, None)
 
 
 def _insist(order: Order, apis: Apis) -> str:
