@@ -9,7 +9,7 @@ DEV_STAMP := $(VENV)/.ready-dev
 KERNEL := setup.py $(wildcard src/dynwork/kinds/native/*)
 TIMES := 10
 
-.PHONY: help demo up test check lint types layers sanitize chaos bench bench-kernel bench-worker lock docs clean
+.PHONY: help demo up test check lint types layers sanitize chaos bench bench-kernel bench-worker bench-store lock docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -50,6 +50,9 @@ bench-kernel: $(RUN_STAMP) ## the kernel beside the Python loop and a C loop ove
 
 bench-worker: $(RUN_STAMP) ## what a worker delivers of what the kernel can do, lease to result; five minutes
 	$(BIN)/python -m benchmarks.worker $(ARGS)
+
+bench-store: $(DEV_STAMP) ## what SQLite and PostgreSQL make of rounds, in front of up to five million rows; a quarter of an hour
+	$(BIN)/python -m benchmarks.store $(ARGS)
 
 lock: $(DEV_STAMP) ## resolve requirements/*.in anew
 	scripts/lock.sh $(ARGS)
