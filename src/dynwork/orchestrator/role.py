@@ -150,6 +150,13 @@ class Orchestrator:
         """The scaler's latest decision, in words."""
         return self.scaler.decision if self.scaler else None
 
+    async def begin(self) -> None:
+        """Get ready to serve: know what time it is, what there is to do, who else is there, and whether to lead."""
+        await self.timekeeper.correct()
+        await self.sampler.look()
+        await self.registry.register()
+        await self.leader.renew()
+
     def background(self, stop: Stop) -> list[Background]:
         """Return the tasks that must run beside the app."""
 
@@ -178,10 +185,7 @@ async def run(settings: OrchestratorSettings, outside: Outside, listener: socket
     try:
         await outside.store.open()
         orchestrator = Orchestrator(settings, outside, url)
-        await orchestrator.timekeeper.correct()
-        await orchestrator.sampler.look()
-        await orchestrator.registry.register()
-        await orchestrator.leader.renew()
+        await orchestrator.begin()
         log.info("orchestrator_listening", url=url, provider=settings.fleet_provider)
         await serve(orchestrator.app, listener, stop, orchestrator.background(stop))
         await orchestrator.leader.resign()
