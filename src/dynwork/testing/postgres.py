@@ -7,7 +7,7 @@ is copied from a template that was migrated once.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +26,8 @@ IN_A_HURRY = {
     "max_wal_senders": "0",
     "checkpoint_timeout": "1h",
 }
+Opened = Callable[[], Awaitable[PostgresStore]]
+"""Opens another orchestrator's store over the database of a test."""
 _TEMPLATE = "migrated"
 _EMPTY = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -37,9 +39,10 @@ _EMPTY = """
 
 
 @contextmanager
-def local_postgres(folder: Path) -> Iterator[LocalPostgres]:
-    """Run a server in ``folder`` for as long as the block lasts."""
-    server = LocalPostgres(ServerOptions(folder, free_api_port(), IN_A_HURRY), lambda: "for tests")
+def local_postgres(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[LocalPostgres]:
+    """Run a server in ``folder`` for as long as the block lasts; ``settings`` on top of :data:`IN_A_HURRY`."""
+    options = ServerOptions(folder, free_api_port(), {**IN_A_HURRY, **(settings or {})})
+    server = LocalPostgres(options, lambda: "for tests")
     server.start()
     try:
         yield server

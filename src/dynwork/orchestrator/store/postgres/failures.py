@@ -9,8 +9,7 @@ from enum import Enum, auto
 
 from sqlalchemy.exc import DBAPIError
 
-UNIQUE_VIOLATION = "23505"
-_COLLISIONS = frozenset({UNIQUE_VIOLATION, "40001", "40P01"})
+_COLLISIONS = frozenset({"23505", "40001", "40P01"})
 """Two orchestrators inserted the same row; serialization failure; deadlock. Nothing happened: once more."""
 _DEFECT_CLASSES = frozenset({"0A", "21", "22", "23", "42"})
 """Not supported, cardinality, data, integrity, syntax: the statement or its values are to blame."""

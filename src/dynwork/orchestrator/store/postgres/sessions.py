@@ -84,9 +84,9 @@ class Sessions:
                 return await self._uncancelled(act)
             except DBAPIError as error:
                 what = meaning(error)
-                if what is Meaning.DEFECT or (what is Meaning.COLLISION and not tries_left):
+                if what is Meaning.DEFECT:
                     raise
-                if what is Meaning.AWAY:
+                if what is Meaning.AWAY or not tries_left:
                     raise StoreUnavailableError(f"the store did not commit: {error.orig}", retry_after_s=1) from error
                 log.info("transaction_repeated", sqlstate=sqlstate_of(error), tries_left=tries_left)
             except (OSError, PoolTimeoutError) as error:
