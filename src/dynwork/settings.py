@@ -97,7 +97,20 @@ class ApiSettings(CommonSettings):
         return self
 
 
-class OrchestratorSettings(CommonSettings):
+class StoreSettings(CommonSettings):
+    """What an orchestrator and the commands ``dynwork migrate`` and ``dynwork check-store`` read."""
+
+    data_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("dynwork"), description="Where files are kept."
+    )
+    store_url: SecretStr | None = Field(
+        None,
+        description="sqlite:///path/dynwork.db or postgresql://user:password@host1:5432,host2:5432/database; unset:"
+        " dynwork.db in DYNWORK_DATA_DIR.",
+    )
+
+
+class OrchestratorSettings(StoreSettings):
     """``python -m dynwork.orchestrator``."""
 
     orchestrator_host: str = Field(
@@ -107,10 +120,6 @@ class OrchestratorSettings(CommonSettings):
     orchestrator_url: str | None = Field(
         None, description="How others reach this orchestrator; unset: http://HOST:PORT as bound."
     )
-    data_dir: Path = Field(
-        default_factory=lambda: platformdirs.user_data_path("dynwork"), description="Where files are kept."
-    )
-    store_url: str | None = Field(None, description="sqlite:///path/dynwork.db; unset: dynwork.db in DYNWORK_DATA_DIR.")
     api_token: SecretStr | None = Field(None, description="What API instances must show.")
     worker_token: SecretStr | None = Field(None, description="What workers must show.")
     fleet_provider: Literal["none", "local"] = Field("none", description="Who starts and ends workers.")

@@ -14,7 +14,7 @@ import httpx
 import typer
 
 from dynwork import __version__
-from dynwork.cli import here, jobs, kernel
+from dynwork.cli import here, jobs, kernel, store
 from dynwork.cli.api import EXIT_NO_ANSWER, EXIT_REFUSED
 from dynwork.errors import ConfigurationError, DynworkError
 from dynwork.settings import ClientSettings, load
@@ -30,6 +30,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (here.up, here.demo, jobs.submit, jobs.pull, jobs.job, jobs.cancel, jobs.status, kernel.kernel):
+    app.command()(command)
+for command in (store.migrate, store.check_store):
     app.command()(command)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Double, String, and_, cast, ex
 
 from dynwork.orchestrator.core.job import TERMINAL, JobState
 from dynwork.orchestrator.store import tables
+from dynwork.orchestrator.store.migrate import is_migrated
 
 _j, _w, _t = tables.job.c, tables.worker.c, tables.tally.c
 _ENDED = _j.state.in_(sorted(TERMINAL))
@@ -47,6 +48,8 @@ CRUMB_STEPS = 1e9
 
 def broken(conn: Connection) -> list[str]:
     """Return a sentence for each invariant that does not hold; see :meth:`Store.check`."""
+    if not is_migrated(conn):
+        return ["the schema is not there, or older than this release: dynwork migrate brings it up to date"]
     return [*_jobs(conn), *_feed(conn), *_totals(conn)]
 
 

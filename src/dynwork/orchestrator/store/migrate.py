@@ -25,16 +25,30 @@ MIGRATION_LOCK = 0x64796E776F726B
 
 def migrate(conn: Connection, cluster_id: str) -> str:
     """Migrate to the newest schema; return the id of the cluster, which is ``cluster_id`` if the store is new."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config = _config()
     config.attributes["connection"] = conn
-    newest = ScriptDirectory.from_config(config).get_current_head() or ""
+    newest = _newest(config)
     if _revision(conn) < newest:
         if conn.dialect.name == "postgresql":
             conn.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         if _revision(conn) < newest:  # another may have done it while this one waited
             _upgrade(conn, config, cluster_id)
     return str(conn.execute(select(tables.cluster.c.cluster_id)).scalar_one())
+
+
+def is_migrated(conn: Connection) -> bool:
+    """Say whether the schema is this release's, or a later one's."""
+    return _revision(conn) >= _newest(_config())
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _newest(config: Config) -> str:
+    return ScriptDirectory.from_config(config).get_current_head() or ""
 
 
 def _revision(conn: Connection) -> str:

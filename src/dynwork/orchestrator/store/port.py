@@ -175,7 +175,8 @@ class Store(Protocol):
     async def check(self) -> Sequence[str]:
         """Look whether what is stored keeps the invariants that can be seen; return a sentence for each that is broken.
 
-        Reads everything: seconds for a million jobs. Nothing else waits for it.
+        Reads everything: seconds for a million jobs. Nothing else waits for it. The store need not be open: this is
+        how one is looked at that others have open.
         """
         ...
 
