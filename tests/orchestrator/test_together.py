@@ -345,3 +345,19 @@ async def test_when_all_are_gone_callers_are_told_so() -> None:
         them.kill("b")
         with pytest.raises(NoOrchestratorError):
             await answered(them, asking)
+
+
+async def test_each_shows_who_leads_and_what_the_leader_decided() -> None:
+    async def fleet(name: str) -> wire.Fleet:
+        response = await them.http.get(them.urls[name] + "/internal/fleet")
+        return wire.FleetReply.model_validate_json(response.content).fleet
+
+    async with council("a", "b") as them:
+        them.seats["a"].orchestrator.leader.shows(lambda: "stay at 1")
+        await them.clock.advance(LEADER_TTL_S)
+        for name in "ab":
+            assert (await fleet(name)).leader == them.urls["a"]
+        assert (await fleet("b")).decision == "stay at 1"
+        them.kill("a")
+        await them.clock.advance(REPLACED_S + 1)
+        assert ((await fleet("b")).leader, (await fleet("b")).decision) == (them.urls["b"], None)

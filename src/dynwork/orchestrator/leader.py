@@ -7,6 +7,8 @@ there is one orchestrator and it simply leads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dynwork import logs
 from dynwork.clock import Clock
 from dynwork.errors import StoreUnavailableError
@@ -31,12 +33,17 @@ class Leader:
         self._metrics = metrics
         self._outages = outages
         self._epoch: int | None = None
+        self._decision: Callable[[], str | None] = lambda: None
         self._until = clock.monotonic()
 
     @property
     def epoch(self) -> int | None:
         """The epoch to act under, ``None`` while another leads or nobody knows."""
         return self._epoch if self._clock.monotonic() < self._until else None
+
+    def shows(self, decision: Callable[[], str | None]) -> None:
+        """Let every orchestrator know what ``decision`` returns, as long as this one leads."""
+        self._decision = decision
 
     def leads(self) -> bool:
         """Whether this orchestrator is the leader."""
@@ -52,7 +59,7 @@ class Leader:
         """Take or keep the leadership now, if that is possible."""
         asked_at = self._clock.monotonic()
         try:
-            epoch = await self._store.lead(self.holder, self._clock.now(), TTL_S)
+            epoch = await self._store.lead(self.holder, self._clock.now(), TTL_S, self._decision())
         except StoreUnavailableError as error:
             self._outages.met("lead", error)
             return

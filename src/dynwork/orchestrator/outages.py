@@ -24,6 +24,10 @@ class Outages:
     def met(self, during: str, error: StoreUnavailableError) -> None:
         """The store did not serve. ``during``: at what, one word of a few."""
         self.grace.store_failed()
+        self.missed(during, error)
+
+    def missed(self, during: str, error: StoreUnavailableError) -> None:
+        """The store did not serve something that nothing depends on: a hint."""
         self._metrics.store_errors.labels(during).inc()
         log.warning("store_unavailable", during=during, error=error.detail)
 

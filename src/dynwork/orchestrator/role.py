@@ -31,7 +31,7 @@ from dynwork.orchestrator.registry import Registry
 from dynwork.orchestrator.reports import Reports
 from dynwork.orchestrator.rounds import WAITING_MAX, Rounds
 from dynwork.orchestrator.sampler import Sampler
-from dynwork.orchestrator.store.port import Rules, Store
+from dynwork.orchestrator.store.port import Leadership, Rules, Store
 from dynwork.orchestrator.sweep import Sweep
 from dynwork.orchestrator.timekeeper import Timekeeper
 from dynwork.orchestrator.wakes import Wakes
@@ -108,7 +108,9 @@ class Orchestrator:
         self.timekeeper = Timekeeper(store, clock, metrics, outages)
         self.sampler = Sampler(store, clock, metrics, outages)
         self.scaler = outside.scaler(self.leader, self._gone(settings)) if outside.scaler else None
-        self._url = url
+        if self.scaler is not None:
+            self.leader.shows(lambda: self.decision)
+        self._url, self._clock = url, clock
         self._bounds = (settings.fleet_min, settings.fleet_max)
         self._listen()
         desk = routes_api.Desk(self.rounds, store, self.sampler, self, settings.iterations_max)
@@ -142,13 +144,23 @@ class Orchestrator:
 
     @property
     def leader_name(self) -> str | None:
-        """Who leads, if it is this orchestrator."""
-        return self._url if self.leader.leads() else None
+        """Who leads, as far as it is known here."""
+        if self.leader.leads():
+            return self._url
+        seen = self._leadership_of_another()
+        return seen.holder.partition(" ")[0] if seen else None
 
     @property
     def decision(self) -> str | None:
-        """The scaler's latest decision, in words."""
-        return self.scaler.decision if self.scaler else None
+        """The latest decision of the leader's scaler, in words."""
+        if self.scaler and self.leader.leads():
+            return self.scaler.decision
+        seen = self._leadership_of_another()
+        return seen.decision if seen else None
+
+    def _leadership_of_another(self) -> Leadership | None:
+        seen = self.sampler.latest.leadership
+        return seen if seen and seen.holder != self.leader.holder and seen.until >= self._clock.now() else None
 
     async def begin(self) -> None:
         """Get ready to serve: know what time it is, what there is to do, who else is there, and whether to lead."""

@@ -16,7 +16,7 @@ from dynwork.orchestrator.core.instance import Instance
 from dynwork.orchestrator.core.worker import Worker, WorkerState
 from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.outages import Outages
-from dynwork.orchestrator.store.port import Store, Totals
+from dynwork.orchestrator.store.port import Leadership, Store, Totals
 
 SAMPLE_S = 1.0
 """How often it looks, seconds."""
@@ -32,6 +32,7 @@ class Sample:
     workers: Sequence[Worker] = ()
     instances: Sequence[Instance] = ()
     oldest_wait_s: float = 0.0
+    leadership: Leadership | None = None
     rates: views.Rates = field(default_factory=views.Rates)
     outlook: views.Outlook = field(default_factory=views.Outlook)
 
@@ -81,6 +82,7 @@ class Sampler:
             workers=workers,
             instances=await self._store.instances(),
             oldest_wait_s=max(now - due, 0.0) if due is not None else 0.0,
+            leadership=await self._store.leadership(),
             rates=self._rates(totals),
             outlook=views.outlook(totals, workers),
         )

@@ -69,7 +69,7 @@ class Wakes:
             try:
                 await self._store.announce()
             except StoreUnavailableError as error:
-                self._outages.met("announce", error)
+                self._outages.missed("announce", error)
             await self._clock.sleep(ANNOUNCE_S_MIN)
 
     async def listen(self) -> None:
