@@ -1,8 +1,8 @@
 """The unit of work of one transaction: rows locked, changed in Python by the pure rules, written back together.
 
 Locks are taken in one order everywhere, so that orchestrators side by side never wait for each other in a circle: the
-leadership, workers by id, instances by id, jobs by id in ONE pass (their ids are looked up before, without locks), what
-nobody else has locked (claims), new workers, new jobs by key and id, this writer's totals, and last the cluster's row
+leadership, workers by id, new workers, instances by id, jobs by id in ONE pass (their ids are looked up before, without
+locks), new jobs by key and id, what nobody else has locked (claims), this writer's totals, and last the cluster's row
 (the feed counter). A job changes only through :meth:`Batch.step` or enters through :meth:`Batch.add`; both keep account
 of what the transaction does to the totals. Nothing is written before :meth:`Batch.flush`.
 """
@@ -10,14 +10,14 @@ of what the transaction does to the totals. Nothing is written before :meth:`Bat
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Instant, Job, JobState
-from dynwork.orchestrator.core.worker import Worker
+from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState
 from dynwork.orchestrator.store import tables, tally
 from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.rows import (
@@ -96,6 +96,13 @@ class Batch:
             for row in self.conn.execute(_WORKERS_BY_ID, {"ids": ids}):
                 self.workers[row.worker_id] = worker_of(row)
                 self._known_workers.add(row.worker_id)
+
+    def enter_workers(self, facts: Mapping[str, WorkerFacts]) -> None:
+        """Make rows for those that are not known, before any job is locked; their own commands then fill them in."""
+        if new := [facts[worker_id] for worker_id in sorted(facts.keys() - self._known_workers)]:
+            rows = [worker_columns(Worker(one, WorkerState.READY, self.now, self.now, self.now)) for one in new]
+            self.conn.execute(_INSERT_WORKER, rows)
+        self._known_workers |= facts.keys()
 
     def lock_instances(self, instance_ids: Iterable[str | None]) -> None:
         """Lock the instances that exist; :attr:`leaving` then holds those whose workers get nothing more.
@@ -220,13 +227,8 @@ class Batch:
 
     def _flush_workers(self) -> None:
         rows = [worker_columns(self.workers[worker_id]) for worker_id in sorted(self._dirty_workers)]
-        new = [row for row in rows if row["worker_id"] not in self._known_workers]
-        if new:
-            self.conn.execute(_INSERT_WORKER, new)
-        changed = [{**row, "at": row.pop("worker_id")} for row in rows if row["worker_id"] in self._known_workers]
-        if changed:
-            self.conn.execute(_UPDATE_WORKER, changed)
-        self._known_workers |= self._dirty_workers
+        if rows:
+            self.conn.execute(_UPDATE_WORKER, [{**row, "at": row.pop("worker_id")} for row in rows])
         self._dirty_workers.clear()
 
     def close(self) -> None:

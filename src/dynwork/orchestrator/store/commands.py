@@ -61,6 +61,11 @@ class Heartbeat:
     holding: tuple[Held, ...] = ()
     checkpoints: tuple[tuple[Held, machine.Checkpointed], ...] = ()
 
+    @property
+    def facts(self) -> WorkerFacts:
+        """All that is known of a worker that was never heard of before."""
+        return WorkerFacts(self.worker_id, self.incarnation, self.paces)
+
 
 @dataclass(frozen=True, slots=True)
 class Cancel:

@@ -46,9 +46,8 @@ def heartbeat(batch: Batch, said: Heartbeat) -> Pulse:
     known = batch.workers.get(said.worker_id)
     if known is not None and known.facts.incarnation != said.incarnation:
         return Pulse(stale=said.holding)
-    if known is None:
-        facts = WorkerFacts(said.worker_id, said.incarnation, said.paces)
-    else:
+    facts = said.facts
+    if known is not None:
         facts = replace(known.facts, paces=updated(known.facts.paces, said.paces))
     drain = _heard(batch, facts, known) is WorkerState.DRAINING
     if not drain:

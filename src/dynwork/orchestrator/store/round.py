@@ -12,7 +12,7 @@ from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.store import leases, submissions
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.claims import Queue
-from dynwork.orchestrator.store.commands import Cancel, Receipt, Round
+from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Receipt, Round
 from dynwork.orchestrator.store.port import Rules
 
 
@@ -45,13 +45,15 @@ def carry_out(conn: Connection, round_: Round, rules: Rules, now: Instant, shard
 
 def _lock(batch: Batch, round_: Round, standing: Iterable[str]) -> None:
     """Lock what the round will touch, except new jobs and the queue: workers, instances, then all the jobs at once."""
-    holders = [said.worker_id for said in round_.heartbeats] + [said.facts.worker_id for said in round_.asks]
+    commands: list[Heartbeat | Ask] = [*round_.heartbeats, *round_.asks]
+    holders = {said.facts.worker_id: said.facts for said in commands}
     batch.lock_workers([*holders, *(said.worker_id for said in round_.reports)])
+    batch.enter_workers(holders)
     batch.lock_instances(
         [worker.facts.instance_id for worker in batch.workers.values()]
         + [said.facts.instance_id for said in round_.asks]
     )
-    named = leases.ids_held([*round_.heartbeats, *round_.asks])
+    named = leases.ids_held(commands)
     named.update(said.held.job_id for said in round_.reports)
     named.update(cancel.job_id for cancel in round_.cancels)
     named.update(submission.job_id for submission in round_.submissions)

@@ -76,13 +76,14 @@ def retire(batch: Batch, epoch: int, before: Instant, limit: int) -> int:
     if not old:
         return 0
     batch.lock_jobs(row.job_id for row in old)
-    for ids in in_lists(row.job_id for row in old):
-        batch.conn.execute(_DELETE, {"ids": ids})
     gone: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in old:
         gone[row.kind][row.state] -= 1
     tally.add(batch.conn, batch.shard, gone)
     batch.conn.execute(_RETIRED, {"newest": old[-1].position})
+    # Last: who submits such a key again waits for its deletion, perhaps with the cluster's row in hand.
+    for ids in in_lists(row.job_id for row in old):
+        batch.conn.execute(_DELETE, {"ids": ids})
     return len(old)
 
 
