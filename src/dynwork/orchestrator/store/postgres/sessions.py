@@ -40,7 +40,7 @@ BOUND_S = 10.0
 """How long one transaction may take, seconds; then its connection is cut."""
 POOL_WAIT_S = 5.0
 """How long a transaction waits for a free connection, seconds."""
-TRIES = 3
+TRIES = 5
 """How often a transaction is tried that collides with others."""
 STATEMENTS_CACHED = 400
 """Prepared statements that a connection keeps: more than there are."""
