@@ -13,7 +13,7 @@ from sqlalchemy.util.concurrency import await_
 
 from dynwork.errors import StoreUnavailableError
 from dynwork.orchestrator.core.job import JobState
-from dynwork.orchestrator.store.postgres import PostgresStore, connecting
+from dynwork.orchestrator.store.postgres import PostgresStore, connecting, sessions
 from dynwork.testing.postgres import Databases, Opened
 from dynwork.testing.store_driver import StoreDriver
 
@@ -49,7 +49,7 @@ async def test_a_transaction_that_collides_is_carried_out_again_as_a_whole(store
     hopeless = Failing(sqlstate, times=9)
     with pytest.raises(StoreUnavailableError):
         await store._write(hopeless)
-    assert hopeless.tries == 3
+    assert hopeless.tries == sessions.TRIES
 
 
 @pytest.mark.parametrize("sqlstate", ["25006", "53300", "55P03", "57014", "57P01", "58030", "XX001"])

@@ -63,8 +63,8 @@ class Databases:
         """Return the URL of a database that nobody else uses: one that was given back, or a new one."""
         return self._unused.pop() if self._unused else await self.new()
 
-    async def new(self) -> str:
-        """Return the URL of a new database."""
+    async def new(self, template: str = _TEMPLATE) -> str:
+        """Return the URL of a new database, a copy of ``template``."""
         if not self._template_is_made:
             await self.run(f"CREATE DATABASE {_TEMPLATE}")
             store = PostgresStore(self._server.url(_TEMPLATE), Rules(), "nobody")
@@ -72,7 +72,7 @@ class Databases:
             await store.close()
             self._template_is_made = True
         name = f"test_{next(self._number)}"
-        await self.run(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+        await self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self._server.url(name)
 
     async def give_back(self, url: str) -> None:

@@ -1,0 +1,60 @@
+"""Announcements reach the other orchestrators, and those that were lost are made up for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from dynwork.orchestrator.store.postgres import PostgresStore
+from dynwork.testing.postgres import Databases, Opened
+
+
+class Ear:
+    """Listens at a store, and waits for what it hears."""
+
+    def __init__(self, store: PostgresStore) -> None:
+        self._store = store
+        self.heard: asyncio.Queue[None] = asyncio.Queue()
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """When this begins, the store listens: it says so by one hint."""
+        task = asyncio.ensure_future(self._store.listen(lambda: self.heard.put_nowait(None)))
+        try:
+            await self.heard.get()
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def test_others_hear_an_announcement_and_its_maker_does_not(opened: Opened) -> None:
+    speaker, other = Ear(await opened()), Ear(await opened())
+    async with speaker.listening(), other.listening():
+        await speaker._store.announce()
+        await other.heard.get()
+        await other._store.announce()
+        await speaker.heard.get()
+        assert speaker.heard.empty()
+        assert other.heard.empty()
+
+
+async def test_who_was_cut_off_listens_again_and_looks_at_once(opened: Opened, url: str, databases: Databases) -> None:
+    speaker, other = Ear(await opened()), Ear(await opened())
+    async with speaker.listening(), other.listening():
+        await databases.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'ClientRead'"
+            " AND datname = current_database() AND pid <> pg_backend_pid()",
+            url,
+        )
+        await speaker.heard.get()
+        await other.heard.get()
+        await speaker._store.announce()
+        await other.heard.get()
+
+
+async def test_who_does_not_listen_announces_nothing_and_needs_no_answer(opened: Opened) -> None:
+    store = await opened()
+    await store.announce()
