@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine
 
 from dynwork.ids import new_id
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Chain, Submission
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
-from dynwork.orchestrator.store import leadership, reading, sweeping, tables
-from dynwork.orchestrator.store.batch import Batch
-from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Held, Report, Round
+from dynwork.orchestrator.store import tables
+from dynwork.orchestrator.store.commands import Ask, Heartbeat, Held, Report, Round
 from dynwork.orchestrator.store.migrate import migrate
 from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.round import carry_out
+from dynwork.testing.statements import Statement, statements_of_the_hot_path, watched
 
 FACTS = WorkerFacts("w1", "i1", {"sha512-chain": Pace(1e6, 1e6, 2)})
 HELD = Held(new_id(), 1)
@@ -50,31 +50,7 @@ def test_migrating_twice_keeps_the_cluster(conn: Connection) -> None:
 
 
 def test_no_statement_of_the_hot_path_scans_the_jobs(conn: Connection) -> None:
-    submission = Submission(new_id(), "local", "k", "sha512-chain", 5, Chain(b"x" * 64, 1, 100))
-    with watched(conn) as statements:
-        carry_out(
-            conn,
-            Round(
-                reports=[Report("w1", "i1", HELD, machine.Completed(b"x" * 64, 100))],
-                heartbeats=[Heartbeat("w1", "i1", FACTS.paces, (HELD,), ((HELD, CHECKPOINT),))],
-                cancels=[Cancel("local", new_id())],
-                submissions=[submission],
-                asks=[Ask(FACTS), Ask(WorkerFacts("w2", "i2", FACTS.paces, ("sha512-chain",)))],
-            ),
-            Rules(),
-            1e9,
-            "shard",
-        )
-        batch = Batch(conn, Rules(), 1e9, "shard")
-        assert leadership.lead(conn, "me", 1e9, 10.0) == 1
-        sweeping.expire(batch, 1, 100)
-        sweeping.worker_gone(Batch(conn, Rules(), 1e9, "shard"), "w1")
-        sweeping.retire(batch, 1, 1e9, 100)
-        reading.job(conn, "local", submission.job_id)
-        reading.newest_succeeded(conn, "local", 10)
-        reading.feed(conn, "local", None, 10)
-        reading.workers(conn)
-    assert len(statements) > 20
+    statements = statements_of_the_hot_path(conn)
     scans = [plan for plan in plans(conn, statements) if plan.startswith("SCAN job")]
     assert [scan for scan in scans if "INDEX job_leases" not in scan and "INDEX job_position" not in scan] == []
 
@@ -124,26 +100,7 @@ def test_a_round_locks_workers_then_jobs_by_id_and_takes_the_feeds_counter_last(
     assert first not in str(statements[-1][1])
 
 
-class watched:  # noqa: N801 - reads as a verb
-    """Collects every statement sent to ``conn``, with its parameters."""
-
-    def __init__(self, conn: Connection) -> None:
-        self._conn = conn
-        self.statements: list[tuple[str, object]] = []
-
-    def __enter__(self) -> list[tuple[str, object]]:
-        event.listen(self._conn, "before_cursor_execute", self._note)
-        return self.statements
-
-    def __exit__(self, *_: object) -> None:
-        event.remove(self._conn, "before_cursor_execute", self._note)
-
-    def _note(self, _conn: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
-        rows = parameters if isinstance(parameters, list) else [parameters]
-        self.statements.extend((statement, row) for row in rows)
-
-
-def plans(conn: Connection, statements: list[tuple[str, object]]) -> list[str]:
+def plans(conn: Connection, statements: list[Statement]) -> list[str]:
     """The query plan of each statement, one line a step."""
     return [
         f"{step.detail}  <-  {statement}"
