@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.util.concurrency import await_
 
 from dynwork.orchestrator.store import tables
@@ -40,6 +40,15 @@ async def test_migrations_make_exactly_the_tables_of_the_code(store: PostgresSto
     assert await store._write(differences) == []
 
 
+async def test_the_hot_table_is_stored_as_the_code_says(store: PostgresStore) -> None:
+    options = text(
+        "SELECT option_name, option_value FROM pg_options_to_table((SELECT reloptions FROM pg_class"
+        " WHERE oid = 'job'::regclass))"
+    )
+    stored = await store._read(lambda conn: {row[0]: row[1] for row in conn.execute(options)})
+    assert stored == {name: str(value) for name, value in tables.JOB_STORAGE.items()}
+
+
 @pytest.mark.parametrize("rows", ["ANALYZE", MANY_ROWS], ids=["empty", "many rows"])
 @pytest.mark.parametrize("generic", [False, True], ids=["for these values", "for any values"])
 async def test_the_hot_path_goes_by_the_order_of_an_index(
@@ -52,29 +61,29 @@ async def test_the_hot_path_goes_by_the_order_of_an_index(
         return [(one[0], explained(conn, one)) for one in statements_of_the_hot_path(conn)]
 
     plans = await store._write(look)
-    claims = [plan for text, plan in plans if "SKIP LOCKED" in text]
+    claims = [plan for sql, plan in plans if "SKIP LOCKED" in sql]
     assert claims
     for plan in claims:
         assert [step["Node Type"] for step in plan] == ["Limit", "LockRows", "Index Scan"]
         assert plan[-1]["Index Name"] == "job_claim"
-    steps = [(text, step) for text, plan in plans for step in plan]
+    steps = [(sql, step) for sql, plan in plans for step in plan]
     assert [one for one in steps if one[1].get("Relation Name") == "job" and one[1]["Node Type"] == "Seq Scan"] == []
     assert [one for one in steps if "FROM job" in one[0] and one[1]["Node Type"] in ("Sort", "Bitmap Heap Scan")] == []
 
 
 def _plan(conn: Connection, statement: Statement) -> Plan:
-    text, parameters = statement
-    return _steps(conn.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {text}", parameters).scalar_one())  # type: ignore[arg-type]
+    sql, parameters = statement
+    return _steps(conn.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", parameters).scalar_one())  # type: ignore[arg-type]
 
 
 def _generic_plan(conn: Connection, statement: Statement) -> Plan:
     """The plan that a prepared statement keeps, whatever its values are."""
-    text, parameters = statement
+    sql, parameters = statement
     assert isinstance(parameters, tuple)
     nothing = f"({', '.join(['NULL'] * len(parameters))})" if parameters else ""
     driver = conn.connection.driver_connection
     assert driver is not None
-    await_(driver.execute(f"SET LOCAL plan_cache_mode = force_generic_plan; PREPARE looked_at AS {text}"))
+    await_(driver.execute(f"SET LOCAL plan_cache_mode = force_generic_plan; PREPARE looked_at AS {sql}"))
     found = conn.exec_driver_sql(f"EXPLAIN (FORMAT JSON) EXECUTE looked_at {nothing}").scalar_one()
     await_(driver.execute("DEALLOCATE looked_at"))
     return _steps(found)

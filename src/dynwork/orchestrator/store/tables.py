@@ -32,6 +32,15 @@ metadata = MetaData()
 
 JobId = String(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql")
 
+JOB_STORAGE = {
+    "fillfactor": 85,
+    "autovacuum_vacuum_scale_factor": 0,
+    "autovacuum_vacuum_threshold": 20_000,
+    "vacuum_index_cleanup": "on",
+}
+"""PostgreSQL: room in each page for a checkpoint beside its row; and cleaning after so many changes, however large the
+table is, its indexes included: what was claimed lies at the front of the queue until then."""
+
 job = Table(
     "job",
     metadata,
@@ -68,6 +77,7 @@ job = Table(
         "(position IS NULL) = (state IN ('queued', 'leased'))",
         name="job_position_when_ended",
     ),
+    postgresql_with=JOB_STORAGE,
 )
 
 

@@ -45,6 +45,12 @@ def upgrade() -> None:
         sa.CheckConstraint("done >= 0 AND done <= total", name="job_done_within_total"),
         sa.CheckConstraint("state IN ('queued', 'leased', 'succeeded', 'dead', 'cancelled')", name="job_state_known"),
         sa.CheckConstraint("(position IS NULL) = (state IN ('queued', 'leased'))", name="job_position_when_ended"),
+        postgresql_with={
+            "fillfactor": 85,
+            "autovacuum_vacuum_scale_factor": 0,
+            "autovacuum_vacuum_threshold": 20_000,
+            "vacuum_index_cleanup": "on",
+        },
     )
     _partial_index("job_key", "job", ["owner", "key"], "key IS NOT NULL", unique=True)
     _partial_index("job_claim", "job", ["kind", "priority", "not_before", "job_id"], "state = 'queued'")
