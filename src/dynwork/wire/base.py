@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
 STATE_BYTES_MAX = 4096
 """Longest state of a chain, in bytes."""
@@ -25,7 +25,10 @@ StateBytes = Annotated[
     PlainValidator(_unhex, json_schema_input_type=str),
     PlainSerializer(bytes.hex, return_type=str),
 ]
-Id = Annotated[str, Field(min_length=1, max_length=64)]
+NO_NUL = r"^[^\x00]*$"
+"""No database keeps a NUL in a text: a name that has one is refused, prose loses it."""
+Id = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_NUL)]
+Prose = Annotated[str, AfterValidator(lambda text: text.replace("\x00", "\N{REPLACEMENT CHARACTER}"))]
 JobId = Annotated[
     str,
     Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", description="UUIDv7"),

@@ -6,7 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dynwork.wire.base import STEPS_MAX, Epoch, Id, JobId, Priority, Rate, StateBytes, Steps, WaitSeconds, Wire
+from dynwork.wire.base import (
+    NO_NUL,
+    STEPS_MAX,
+    Epoch,
+    Id,
+    JobId,
+    Priority,
+    Prose,
+    Rate,
+    StateBytes,
+    Steps,
+    WaitSeconds,
+    Wire,
+)
 from dynwork.wire.public import CompletedView, Fleet, JobView, ResultView, Stats
 
 
@@ -22,7 +35,7 @@ class NewJob(Wire):
 
     job_id: JobId
     owner: Id
-    key: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    key: Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL)] | None = None
     kind: Id
     state: StateBytes
     done: Steps
@@ -106,7 +119,7 @@ class Failure(HeldRef):
     """The work itself failed."""
 
     code: Id
-    detail: Annotated[str, Field(max_length=2000)] = ""
+    detail: Annotated[Prose, Field(max_length=2000)] = ""
 
 
 HELD_MAX = 20_000
@@ -148,9 +161,9 @@ class LeaseAsk(WorkerMessage):
     wait_s: WaitSeconds = 0
     kinds: Annotated[list[Id], Field(max_length=KINDS_MAX)] = Field(default_factory=list)
     instance_id: Id | None = None
-    host: Annotated[str, Field(max_length=255)] | None = None
+    host: Annotated[Prose, Field(max_length=255)] | None = None
     pid: Annotated[int, Field(ge=0, le=2**62)] | None = None
-    path: Annotated[str, Field(max_length=64)] | None = None
+    path: Annotated[Prose, Field(max_length=64)] | None = None
     started_at: Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)] | None = None
 
 

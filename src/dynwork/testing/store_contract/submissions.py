@@ -7,8 +7,10 @@ import asyncio
 from dataclasses import replace
 
 from dynwork.errors import DynworkError, JobFinishedError, KeyReusedError, NotFoundError, QueueFullError
-from dynwork.orchestrator.core.job import Chain, Job, JobState, Lease
-from dynwork.orchestrator.store.commands import Cancel, Round
+from dynwork.orchestrator.core import machine
+from dynwork.orchestrator.core.job import Chain, Job, JobError, JobState, Lease, Submission
+from dynwork.orchestrator.core.worker import Pace, WorkerFacts
+from dynwork.orchestrator.store.commands import Ask, Cancel, Held, Report, Round
 from dynwork.testing.store_contract.backend import RULES, Backend, StoreContract
 from dynwork.testing.store_driver import START, StoreDriver, failed, job_id, submission
 
@@ -38,6 +40,33 @@ class SubmissionContract(StoreContract):
             created_at=START,
             lease=Lease(),
         )
+
+    async def test_the_longest_and_oddest_that_the_wire_lets_through_is_kept_as_it_is(self, drive: StoreDriver) -> None:
+        odd = "'\"\\\t\u0001é☃𝄞"
+        owner, key, kind = odd.ljust(64, "ä"), odd.ljust(256, "ß"), odd.ljust(64, "k").replace(",", "")
+        chain = Chain(bytes(range(256)) * 16, 10**15 - 1, 10**15)
+        given = Submission(job_id("j1"), owner, key, kind, 9, chain)
+        answer = await drive.try_submit(given)
+        assert answer == await drive.job("j1", owner)
+        facts = WorkerFacts(
+            *(odd.ljust(64, "w"), odd.ljust(64, "i"), {kind: Pace(1e15, 1e15, 65536)}, (kind,)),
+            instance_id=odd.ljust(64, "m"),
+            host=odd.ljust(255, "h"),
+            pid=2**62,
+            path=odd.ljust(64, "p"),
+            started_at=1e11,
+        )
+        grants = (await drive.commit(Round(asks=[Ask(facts)]))).grants[0].grants
+        assert [job.chain for job in grants] == [chain]
+        assert [worker.facts for worker in await drive.store.workers()] == [facts]
+        error = machine.Failed(odd.ljust(64, "c"), odd.ljust(2000, "d"), 0.0)
+        held = Held(job_id("j1"), 1)
+        for _ in range(RULES.retry.attempts_max):
+            await drive.commit(Round(reports=[Report(facts.worker_id, facts.incarnation, held, error)]))
+            drive.advance(100)
+            grants = (await drive.commit(Round(asks=[Ask(facts)]))).grants[0].grants
+            held = Held(job_id("j1"), grants[0].lease.epoch if grants else 0)
+        assert (await drive.job("j1", owner)).error == JobError(error.code, error.detail)
 
     async def test_a_chain_of_one_step_succeeds_on_arrival(self, drive: StoreDriver) -> None:
         job = await drive.submit("j1", steps=1)
