@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.postgres import PostgresStore
 from dynwork.testing.postgres import Databases, Opened
 from dynwork.testing.store_contract import RULES
@@ -23,8 +24,8 @@ async def opened(url: str) -> AsyncIterator[Opened]:
     """Open stores over one database, each another orchestrator's."""
     stores: list[PostgresStore] = []
 
-    async def open_one() -> PostgresStore:
-        store = PostgresStore(url, RULES, f"http://orchestrator-{len(stores)}")
+    async def open_one(rules: Rules = RULES) -> PostgresStore:
+        store = PostgresStore(url, rules, f"http://orchestrator-{len(stores)}")
         await store.open()
         stores.append(store)
         return store

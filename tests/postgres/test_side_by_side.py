@@ -14,6 +14,7 @@ from dynwork.orchestrator.core.job import Job, JobState
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import Pace
 from dynwork.orchestrator.store.commands import Round
+from dynwork.orchestrator.store.port import Rules
 from dynwork.testing.postgres import Opened
 from dynwork.testing.store_driver import OWNER, StoreDriver, ask, completed, lease_name, name_of, submission
 
@@ -179,3 +180,19 @@ async def test_totals_are_the_sum_of_what_each_counted(both: tuple[StoreDriver, 
     assert totals[0] == totals[1]
     assert (totals[0].submitted, totals[0].completed) == (20, sum(ended))
     assert await both[0].store.check() == []
+
+
+async def test_all_have_one_clock(both: tuple[StoreDriver, StoreDriver]) -> None:
+    times = [await drive.store.time() for drive in (*both, *both)]
+    assert times == sorted(time for time in times if time is not None)
+    assert len(set(times)) == len(times), "each look sees a later moment"
+
+
+async def test_rounds_larger_than_one_statement_are_one_transaction(opened: Opened) -> None:
+    drive = StoreDriver(await opened(Rules()))
+    names = [f"j{n}" for n in range(1, 2001)]
+    receipt = await drive.commit(Round(submissions=[submission(name, key=name) for name in names]))
+    assert receipt.claimable == len(names)
+    again = await drive.commit(Round(submissions=[submission(name, key=name) for name in names]))
+    assert list(again.submissions) == list(receipt.submissions)
+    assert (await drive.store.totals()).queued == len(names)

@@ -26,8 +26,8 @@ IN_A_HURRY = {
     "max_wal_senders": "0",
     "checkpoint_timeout": "1h",
 }
-Opened = Callable[[], Awaitable[PostgresStore]]
-"""Opens another orchestrator's store over the database of a test."""
+Opened = Callable[..., Awaitable[PostgresStore]]
+"""Opens another orchestrator's store over the database of a test; it may be given its rules."""
 _TEMPLATE = "migrated"
 _EMPTY = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
