@@ -120,6 +120,9 @@ class OrchestratorSettings(StoreSettings):
     orchestrator_url: str | None = Field(
         None, description="How others reach this orchestrator; unset: http://HOST:PORT as bound."
     )
+    orchestrator_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Seeds for the workers that it starts, comma-separated; unset: this orchestrator alone."
+    )
     api_token: SecretStr | None = Field(None, description="What API instances must show.")
     worker_token: SecretStr | None = Field(None, description="What workers must show.")
     fleet_provider: Literal["none", "local"] = Field("none", description="Who starts and ends workers.")
@@ -154,6 +157,8 @@ class OrchestratorSettings(StoreSettings):
     worker_gone_shortcut: bool = Field(
         True, description="Take back the leases of a local worker once its process is seen to end; off: at expiry."
     )
+
+    _lists = field_validator("orchestrator_urls", mode="before")(_split)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

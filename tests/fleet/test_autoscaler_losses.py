@@ -56,6 +56,21 @@ async def test_with_the_shortcut_off_leases_are_left_to_expire() -> None:
         running.cancel()
 
 
+async def test_what_was_seen_under_an_earlier_leadership_is_no_look(world: World) -> None:
+    (machine,) = await world.grown(1)
+    world.provider.vanish(machine)
+    await world.tick(reporting=False)
+    world.leader.epoch = None
+    await world.tick(600, reporting=False)
+    await world.lead("another")
+    await world.clock.advance(600)
+    await world.lead()
+    await world.tick(reporting=False)
+    assert machine in await world.rows()
+    await world.tick(reporting=False)
+    assert machine not in await world.rows()
+
+
 async def test_a_machine_that_vanished_is_lost_at_the_second_look(world: World) -> None:
     (machine,) = await world.grown(1)
     await world.clock.advance(10)

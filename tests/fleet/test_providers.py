@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -34,7 +35,7 @@ DEAF = (
 
 
 def setup(data_dir: Path, **changes: Any) -> LocalSetup:
-    return LocalSetup(data_dir, "http://127.0.0.1:1", **changes)
+    return LocalSetup(data_dir, ("http://127.0.0.1:1", "http://127.0.0.1:2"), **changes)
 
 
 def pid_of(data_dir: Path, instance_id: str) -> int:
@@ -105,7 +106,7 @@ async def test_a_worker_is_told_everything_by_its_environment_and_nothing_by_its
             "DYNWORK_WORKER_PORT": "0",
             "DYNWORK_WORKER_SLOTS": "3",
             "DYNWORK_WORKER_TOKEN": "s3cret",
-            "DYNWORK_ORCHESTRATOR_URLS": "http://127.0.0.1:1",
+            "DYNWORK_ORCHESTRATOR_URLS": "http://127.0.0.1:1,http://127.0.0.1:2",
         }
         assert process.cmdline() == list(SLEEPER)
         assert os.getsid(process.pid) == process.pid
@@ -166,6 +167,57 @@ async def test_a_worker_not_visible_yet_counts_as_a_machine(local: LocalProvider
         assert held is not None
         assert [machine.instance_id for machine in await local.machines()] == ["i-unseen"]
     assert await local.machines() == []
+
+
+async def test_a_worker_ended_by_another_orchestrator_is_reaped_by_the_one_that_started_it(
+    local: LocalProvider, tmp_path: Path
+) -> None:
+    await local.launch("i-1")
+    pid = pid_of(tmp_path, "i-1")
+    next_leader = LocalProvider(setup(tmp_path), SystemClock(), SLEEPER)
+    assert [machine.instance_id for machine in await next_leader.machines()] == ["i-1"]
+    await next_leader.terminate("i-1")
+    await ended(next_leader, "i-1")
+    assert await ended(local, "i-1") == "killed by signal 15"
+    assert not psutil.pid_exists(pid)
+    assert await local.machines() == await next_leader.machines() == []
+    await next_leader.close()
+
+
+async def test_who_is_late_to_see_a_worker_end_does_not_forget_the_one_that_was_started_in_its_place(
+    local: LocalProvider, tmp_path: Path
+) -> None:
+    await local.launch("i-1")
+    first = pid_of(tmp_path, "i-1")
+    next_leader = LocalProvider(setup(tmp_path), SystemClock(), SLEEPER)
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: psutil.Process(first).status() == psutil.STATUS_ZOMBIE, "the worker has ended")  # nobody runs
+    await next_leader.launch("i-1")
+    second = pid_of(tmp_path, "i-1")
+    await ended(local, "i-1")
+    assert second != first
+    assert pid_of(tmp_path, "i-1") == second
+    assert [machine.instance_id for machine in await local.machines()] == ["i-1"]
+    os.kill(second, signal.SIGKILL)
+    await ended(next_leader, "i-1")
+    await next_leader.close()
+
+
+def test_a_lock_that_is_removed_while_it_is_taken_locks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, flock = PidFiles(tmp_path), fcntl.flock
+
+    def removed_first(fd: int, how: int) -> None:
+        files.remove("i-1")
+        flock(fd, how)
+
+    monkeypatch.setattr("fcntl.flock", removed_first)
+    with files.claimed("i-1") as held:
+        assert held is None
+    monkeypatch.undo()
+    with files.claimed("i-1") as held:
+        assert held is not None
 
 
 async def test_two_starters_of_one_worker_do_not_double_it(local: LocalProvider, tmp_path: Path) -> None:

@@ -30,6 +30,12 @@ def test_apis_know_every_orchestrator() -> None:
         assert spec.environment["DYNWORK_ORCHESTRATOR_URLS"] == "http://127.0.0.1:9100,http://127.0.0.1:9101"
 
 
+def test_workers_will_know_every_orchestrator_whichever_starts_them() -> None:
+    options = UpOptions(Path("d"), orchestrators=2, api_port=9000, store="postgresql://h/db")
+    for spec in orchestrator_specs(options):
+        assert spec.environment["DYNWORK_ORCHESTRATOR_URLS"] == "http://127.0.0.1:9100,http://127.0.0.1:9101"
+
+
 def test_the_orchestrator_runs_local_workers_within_the_bounds() -> None:
     (spec,) = orchestrator_specs(UpOptions(Path("d"), min_workers=2, max_workers=3))
     told = {name: spec.environment[f"DYNWORK_FLEET_{name}"] for name in ("PROVIDER", "MIN", "MAX")}

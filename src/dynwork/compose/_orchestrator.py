@@ -26,7 +26,8 @@ async def run(settings: OrchestratorSettings, stop: Stop) -> None:
     if settings.fleet_provider == "none":
         await orchestrator_role.run(settings, outside, listener, stop)
         return
-    setup = LocalSetup(settings.data_dir, url_of(listener), settings.worker_slots, settings.worker_token)
+    seeds = settings.orchestrator_urls or (url_of(listener),)
+    setup = LocalSetup(settings.data_dir, seeds, settings.worker_slots, settings.worker_token)
     provider = LocalProvider(setup, clock)
 
     def scaler(leader: Leadership, worker_gone: orchestrator_role.WorkerGone | None) -> Autoscaler:

@@ -109,9 +109,10 @@ def orchestrator_specs(options: UpOptions) -> list[RoleSpec]:
     }
     if options.store is not None:
         variables["DYNWORK_STORE_URL"] = options.store
+    ports = [options.api_port + ORCHESTRATOR_PORT_OFFSET + index for index in range(options.orchestrators)]
+    variables["DYNWORK_ORCHESTRATOR_URLS"] = ",".join(f"http://127.0.0.1:{port}" for port in ports)
     specs = []
-    for index in range(options.orchestrators):
-        port = options.api_port + ORCHESTRATOR_PORT_OFFSET + index
+    for index, port in enumerate(ports):
         environment = _environment(options, {**variables, "DYNWORK_ORCHESTRATOR_PORT": str(port)})
         environment.setdefault("DYNWORK_WORKER_SLOTS", str(options.slots))
         specs.append(RoleSpec("orchestrator", index, port, environment))

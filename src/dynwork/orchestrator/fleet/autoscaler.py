@@ -77,6 +77,7 @@ class Autoscaler:
         self._leader = leader
         self._clock = clock
         self._rules = rules or FleetRules()
+        self._epoch: int | None = None
         self._reconciler = Reconciler(self._rules.silent_s)
         self._wake = asyncio.Event()
         self._failures = 0
@@ -99,6 +100,8 @@ class Autoscaler:
         if epoch is None:
             self._decide("wait: another orchestrator leads")
             return
+        if epoch != self._epoch:  # what was seen under an earlier leadership may be long ago
+            self._epoch, self._reconciler = epoch, Reconciler(self._rules.silent_s)
         try:
             began = self._clock.monotonic()
             sight = await self._look()

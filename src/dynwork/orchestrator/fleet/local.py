@@ -1,9 +1,10 @@
 """Workers as processes of this machine: the whole autoscaler works on a laptop.
 
 Every worker is a session of its own and outlives the orchestrator, which finds it again by its pid file
-(:mod:`.pidfiles`). Its death is noticed at once where the kernel has pid descriptors (they work for processes that are
-not our children, too), elsewhere at the next look. An end is asked for with SIGTERM, so that it hands its work back,
-and insisted on with SIGKILL ``KILL_AFTER_S`` later. Secrets travel in the environment, never on the command line.
+(:mod:`.pidfiles`), and so does another one on the same data directory that leads next. Workers know all orchestrators.
+Their death is noticed at once where the kernel has pid descriptors (they work for processes that are not our children,
+too), elsewhere at the next look. An end is asked for with SIGTERM, so that it hands its work back, and insisted on with
+SIGKILL ``KILL_AFTER_S`` later. Secrets travel in the environment, never on the command line.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class LocalSetup:
     """What local workers are started with. ``slots`` unset: by the worker's own default."""
 
     data_dir: Path
-    orchestrator_url: str
+    orchestrator_urls: Sequence[str]
     slots: int | None = None
     token: SecretStr | None = None
 
@@ -58,7 +59,7 @@ class LocalSetup:
             MARKER: instance_id,
             "DYNWORK_WORKER_ID": instance_id,
             "DYNWORK_WORKER_PORT": "0",
-            "DYNWORK_ORCHESTRATOR_URLS": self.orchestrator_url,
+            "DYNWORK_ORCHESTRATOR_URLS": ",".join(self.orchestrator_urls),
         }
         if self.slots is not None:
             variables["DYNWORK_WORKER_SLOTS"] = str(self.slots)
@@ -192,7 +193,7 @@ class LocalProvider:
     def _over(self, instance_id: str) -> None:
         """The worker is no more: reap it, forget it and say so."""
         self._unwatch(instance_id)
-        self._files.remove(instance_id)
+        self._files.forget(instance_id)
         self._told_at.pop(instance_id, None)
         child = self._children.pop(instance_id, None)
         code = child.poll() if child is not None else None

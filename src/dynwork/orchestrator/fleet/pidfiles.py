@@ -7,6 +7,9 @@ knowing, until it ends. A file without a pid whose lock is held is a worker; its
 it was started with and by the lock that it has open. One whose lock is free never was, or is no more. There is no
 instant at which a worker could be doubled or lost sight of, wherever its starter is killed.
 
+Several orchestrators may share the directory: who sees a worker end forgets it under its lock only, so that one who is
+late cannot forget what another has started anew under the same name.
+
 ``DIR/launching.lock`` is shared by every launch; whoever holds it alone (a supervisor that is stopping) knows that no
 worker starts behind its back. All locks end with their holders: none has to be cleaned up.
 """
@@ -73,8 +76,14 @@ class PidFiles:
         draft.write_text(json.dumps(asdict(file)))
         draft.replace(path)
 
+    def forget(self, instance_id: str) -> None:
+        """Forget a worker that is no more, unless somebody has started it anew meanwhile or is just doing so."""
+        with self.claimed(instance_id) as fd:
+            if fd is not None:
+                self.remove(instance_id)
+
     def remove(self, instance_id: str) -> None:
-        """Forget a worker that is no more."""
+        """Remove the files of a worker; for who holds its lock, or has ended it."""
         self._file(instance_id).unlink(missing_ok=True)
         self._lock(instance_id).unlink(missing_ok=True)
 
@@ -134,9 +143,15 @@ def _locked(path: Path, how: int) -> Iterator[int | None]:
         except BlockingIOError:
             yield None
         else:
-            yield fd
+            yield fd if _is_at(path, fd) else None  # removed between open and lock: it locks nothing any more
     finally:
         os.close(fd)
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    return False
 
 
 def _find(instance_id: str, lock: Path) -> psutil.Process | None:
