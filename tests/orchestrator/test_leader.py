@@ -13,7 +13,7 @@ from dynwork.testing.orchestrator import ScriptedStore, StallClock
 
 def candidate(store: ScriptedStore, clock: StallClock, holder: str) -> Leader:
     metrics = Metrics(CollectorRegistry())
-    return Leader(store, clock, metrics, Outages(Grace(clock, LeasePolicy()), metrics), holder)
+    return Leader(store, clock, metrics, Outages(Grace(clock, LeasePolicy()), clock, metrics), holder)
 
 
 def two() -> tuple[ScriptedStore, StallClock, Leader, Leader]:

@@ -95,7 +95,7 @@ class Orchestrator:
         ProcessCollector(registry=registry)
         metrics = Metrics(registry)
         self.grace = Grace(clock, leasing)
-        outages = Outages(self.grace, metrics)
+        outages = Outages(self.grace, clock, metrics)
         lines = Lines(round_max=settings.round_items_max, waiting_max=WAITING_MAX)
         self.rounds = Rounds(store, clock, metrics, outages, lines)
         parking = Parking()
