@@ -8,7 +8,7 @@ from dynwork.orchestrator.leader import TTL_S, Leader
 from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.outages import Outages
 from dynwork.orchestrator.store.port import Rules
-from dynwork.testing.orchestrator import ScriptedStore, StallClock
+from dynwork.testing.orchestrator import Bench, ScriptedStore, StallClock
 
 
 def candidate(store: ScriptedStore, clock: StallClock, holder: str) -> Leader:
@@ -100,3 +100,13 @@ async def test_one_that_does_not_lead_takes_nothing_by_resigning() -> None:
     await b.resign()
     await a.renew()
     assert (a.epoch, b.epoch) == (1, None)
+
+
+async def test_the_metric_falls_when_the_time_is_up_although_nothing_can_be_asked(bench: Bench) -> None:
+    async def shown() -> bool:
+        return "dynwork_leading 1.0" in (await bench.http.get("/metrics")).text
+
+    assert await shown()
+    bench.store.away = True
+    await bench.clock.advance(TTL_S)
+    assert not await shown()

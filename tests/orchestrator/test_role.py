@@ -12,12 +12,12 @@ import pytest
 
 from dynwork import compose, wire
 from dynwork.clock import DisciplinedClock, SystemClock
-from dynwork.errors import StoreLockedError
+from dynwork.errors import ConfigurationError, StoreLockedError
 from dynwork.ids import new_id
 from dynwork.orchestrator.core.job import Instant
 from dynwork.orchestrator.dispatch import Dispatch, Gone
 from dynwork.orchestrator.leader import Leader
-from dynwork.orchestrator.role import Outside, Scaler, WorkerGone, rules, run
+from dynwork.orchestrator.role import Outside, Scaler, WorkerGone, address, rules, run
 from dynwork.orchestrator.store.commands import Ask, Grant, Receipt, Round
 from dynwork.orchestrator.store.port import Rules, Store
 from dynwork.orchestrator.store.sqlite import SqliteStore
@@ -177,6 +177,18 @@ async def test_a_locked_store_is_one_clear_line_and_exit_code_2(tmp_path: Path) 
     assert ended.returncode == compose.EXIT_CONFIGURATION
     assert len(ended.stderr.splitlines()) == 1
     assert "in use by another orchestrator" in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_who_listens_everywhere_must_say_by_which_address_it_is_reached(host: str) -> None:
+    tokens = {"api_token": "one", "worker_token": "two"}
+    settings = OrchestratorSettings.model_validate({"orchestrator_host": host, **tokens})
+    with bind("127.0.0.1", 0) as listener:
+        with pytest.raises(ConfigurationError, match="DYNWORK_ORCHESTRATOR_URL"):
+            address(settings, listener)
+        told = settings.model_copy(update={"orchestrator_url": "http://o1.internal:8100"})
+        assert address(told, listener) == "http://o1.internal:8100"
+        assert address(SETTINGS, listener) == url_of(listener)
 
 
 class BrokenScaler:

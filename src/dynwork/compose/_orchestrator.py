@@ -20,7 +20,7 @@ async def run(settings: OrchestratorSettings, stop: Stop) -> None:
     """Run an orchestrator until ``stop``."""
     clock, alone = DisciplinedClock(SystemClock()), not stores.is_shared(settings)
     listener = bind(settings.orchestrator_host, settings.orchestrator_port)
-    url = settings.orchestrator_url or url_of(listener)
+    url = orchestrator_role.address(settings, listener)
     store = stores.store(settings, orchestrator_role.rules(settings), url)
     outside = orchestrator_role.Outside(store, clock, randomness(), new_id, alone=alone)
     if settings.fleet_provider == "none":

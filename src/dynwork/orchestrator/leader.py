@@ -30,11 +30,11 @@ class Leader:
         self.holder = holder
         self._store = store
         self._clock = clock
-        self._metrics = metrics
         self._outages = outages
         self._epoch: int | None = None
         self._decision: Callable[[], str | None] = lambda: None
         self._until = clock.monotonic()
+        metrics.leading.set_function(self.leads)
 
     @property
     def epoch(self) -> int | None:
@@ -67,7 +67,6 @@ class Leader:
         if epoch != self._epoch:
             log.info("leader_changed", leading=epoch is not None, epoch=epoch, holder=self.holder)
         self._epoch, self._until = epoch, asked_at + TTL_S
-        self._metrics.leading.set(self.leads())
 
     async def resign(self) -> None:
         """Let another lead at once: the last act of an orchestrator that stops."""

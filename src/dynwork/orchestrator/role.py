@@ -15,7 +15,9 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from dynwork import logs
+from dynwork.addresses import is_unspecified
 from dynwork.clock import DisciplinedClock
+from dynwork.errors import ConfigurationError
 from dynwork.orchestrator import app, routes_api, routes_worker
 from dynwork.orchestrator.bodies import Replies
 from dynwork.orchestrator.core.leasing import LeasePolicy
@@ -191,10 +193,23 @@ class Orchestrator:
         ]
 
 
+def address(settings: OrchestratorSettings, listener: socket.socket) -> str:
+    """Return how others reach the orchestrator on ``listener``: its replies, and those of the others, name it so.
+
+    Raises ``ConfigurationError`` where that can only be known to the operator.
+    """
+    if settings.orchestrator_url is None and is_unspecified(settings.orchestrator_host):
+        raise ConfigurationError(
+            f"DYNWORK_ORCHESTRATOR_HOST={settings.orchestrator_host} is every address of this machine: say with"
+            " DYNWORK_ORCHESTRATOR_URL by which one others reach it, e.g. http://orchestrator-1.internal:8100"
+        )
+    return settings.orchestrator_url or url_of(listener)
+
+
 async def run(settings: OrchestratorSettings, outside: Outside, listener: socket.socket, stop: Stop) -> None:
     """Serve on ``listener`` until ``stop``. Raises ``StoreLockedError`` if the store is another's."""
-    url = settings.orchestrator_url or url_of(listener)
     try:
+        url = address(settings, listener)
         await outside.store.open()
         orchestrator = Orchestrator(settings, outside, url)
         await orchestrator.begin()
