@@ -216,9 +216,9 @@ class Council(httpx.AsyncBaseTransport):
         assert response.status_code == 200, response.text
         return reply.model_validate_json(response.content)
 
-    async def submit(self, name: str, *numbers: int) -> wire.SubmitReply:
+    async def submit(self, name: str, *numbers: int, total: int = 100) -> wire.SubmitReply:
         """Submit test jobs to one of them."""
-        jobs = wire.Submit(jobs=[new_job(number) for number in numbers])
+        jobs = wire.Submit(jobs=[new_job(number, total) for number in numbers])
         return await self.call(name, "/internal/submit", wire.SubmitReply, jobs)
 
     async def lease(self, name: str, worker_id: str, wait_s: float = 0) -> wire.LeaseReply:

@@ -1,4 +1,4 @@
-"""A whole worker in virtual time: its real parts over simulated lanes, talking to :class:`OneOrchestrator`."""
+"""A whole worker in virtual time: its real parts over simulated lanes, talking to one orchestrator or to several."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from dynwork.kinds import Kind
 from dynwork.orchestrators import Orchestrators
 from dynwork.testing.clock import FakeClock
+from dynwork.testing.council import Council
 from dynwork.testing.lanes import PLAIN, SimulatedLanes
 from dynwork.testing.worker_side import OneOrchestrator
 from dynwork.worker import loop
@@ -52,7 +53,7 @@ class OneWorker:
 @asynccontextmanager
 async def one_worker(
     clock: FakeClock,
-    orchestrator: OneOrchestrator,
+    orchestrator: OneOrchestrator | Council,
     kinds: Mapping[str, Kind] | None = None,
     worker_id: str = "w1",
     incarnation: str = "i1",
@@ -69,7 +70,7 @@ async def one_worker(
     lanes = Lanes(desk, slots, SLICE_S)
     stop = asyncio.Event()
     async with httpx.AsyncClient(transport=orchestrator) as http, asyncio.TaskGroup() as tasks:
-        orchestrators = Orchestrators(["http://o1"], http, None, clock, _halves)
+        orchestrators = Orchestrators(list(orchestrator.urls.values()), http, None, clock, _halves)
         contact = Contact(orchestrators, clock, worker_id)
         parts = loop.Parts(
             desk,

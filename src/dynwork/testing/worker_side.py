@@ -36,6 +36,7 @@ class OneOrchestrator(httpx.AsyncBaseTransport):
         self.changed = asyncio.Event()
         """Set after every round but those of asks; a test that waits clears it first."""
         self.store = MemoryStore(self._rules)
+        self.urls = {"o1": "http://o1"}
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self.away = False
         self.drain = False
