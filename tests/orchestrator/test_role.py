@@ -249,8 +249,10 @@ async def test_the_shortcut_for_dead_workers_can_be_switched_off(shortcut: bool)
     assert [gone is not None for gone in told] == [shortcut]
 
 
-async def test_whoever_stops_makes_way_for_another_leader_at_once() -> None:
+async def test_whoever_stops_is_named_no_more_and_makes_way_for_another_leader_at_once() -> None:
     store = ScriptedStore(Rules())
     async with serving(outside(store)) as (url, _), httpx.AsyncClient(base_url=url) as http:
         await http.get("/livez")
-    assert await store.lead("another", SystemClock().now(), 10) == 2
+    now = SystemClock().now()
+    assert await store.lead("another", now, 10) == 2
+    assert await store.register("http://another", "another", now, 10) == ["http://another"]

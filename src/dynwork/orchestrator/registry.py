@@ -6,10 +6,8 @@ run out, that one is no more. One that stops takes leave, and callers hear of th
 
 from __future__ import annotations
 
-import asyncio
-
 from dynwork import logs
-from dynwork.clock import Clock, wait_for_event
+from dynwork.clock import Clock
 from dynwork.errors import StoreUnavailableError
 from dynwork.orchestrator.outages import Outages
 from dynwork.orchestrator.store.port import Store
@@ -37,12 +35,11 @@ class Registry:
         """Whether there are others."""
         return len(self.living) > 1
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Be registered until ``stop``."""
-        while not stop.is_set():
+    async def run(self) -> None:
+        """Be registered, for ever."""
+        while True:
             await self.register()
-            await wait_for_event(self._clock, stop, TTL_S / 3)
-        await self._leave()
+            await self._clock.sleep(TTL_S / 3)
 
     async def register(self) -> None:
         """Say now that this one lives, and see who else does."""
@@ -56,7 +53,8 @@ class Registry:
             log.info("orchestrators_changed", living=living)
         self.living = living
 
-    async def _leave(self) -> None:
+    async def leave(self) -> None:
+        """Be named no more: for one that stops."""
         try:
             await self._store.deregister(self._holder)
         except StoreUnavailableError as error:  # then its time runs out

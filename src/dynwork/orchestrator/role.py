@@ -171,6 +171,11 @@ class Orchestrator:
         await self.registry.register()
         await self.leader.renew()
 
+    async def end(self) -> None:
+        """Make way: be named no more, and let another lead. For when the background no longer runs."""
+        await self.registry.leave()
+        await self.leader.resign()
+
     def background(self, stop: Stop) -> list[Background]:
         """Return the tasks that must run beside the app."""
 
@@ -185,7 +190,7 @@ class Orchestrator:
             self.wakes.announce,
             self.wakes.listen,
             self.timekeeper.run,
-            partial(self.registry.run, stop),
+            self.registry.run,
             self.leader.run,
             self.sampler.run,
             partial(self.sweep.run, lambda: self.leader.epoch),
@@ -215,7 +220,7 @@ async def run(settings: OrchestratorSettings, outside: Outside, listener: socket
         await orchestrator.begin()
         log.info("orchestrator_listening", url=url, provider=settings.fleet_provider)
         await serve(orchestrator.app, listener, stop, orchestrator.background(stop))
-        await orchestrator.leader.resign()
+        await orchestrator.end()
     finally:
         listener.close()
         await outside.store.close()

@@ -170,11 +170,10 @@ class Council(httpx.AsyncBaseTransport):
 
     async def stop(self, name: str) -> None:
         """Let one end in order."""
-        seat = self.seats[name]
-        seat.stop.set()
+        self.seats[name].stop.set()
         await self.clock.settle()
-        await seat.orchestrator.leader.resign()
         self.kill(name)
+        await self.seats[name].orchestrator.end()
 
     def kill(self, name: str) -> None:
         """kill -9."""
