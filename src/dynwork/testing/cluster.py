@@ -38,9 +38,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The options of ``dynwork up``, and settings for all roles on top."""
+    """The options of ``dynwork up``, and settings for all roles on top. ``store``: SQLite if unset."""
 
     apis: int = 2
+    orchestrators: int = 1
+    store: str | None = None
     min_workers: int = 1
     max_workers: int = 4
     variables: dict[str, str] = field(default_factory=dict)
@@ -52,10 +54,11 @@ class Cluster:
     def __init__(self, data_dir: Path, shape: Shape | None = None) -> None:
         self.data_dir = data_dir
         self.shape = shape or Shape()
-        self.api_port = free_api_port(self.shape.apis)
+        self.api_port = free_api_port(self.shape.apis, self.shape.orchestrators)
         arguments = ["dynwork", "up", "--api-port", str(self.api_port), "--data-dir", str(data_dir)]
         arguments += ["--apis", str(self.shape.apis), "--min-workers", str(self.shape.min_workers)]
-        arguments += ["--max-workers", str(self.shape.max_workers)]
+        arguments += ["--max-workers", str(self.shape.max_workers), "--orchestrators", str(self.shape.orchestrators)]
+        arguments += ["--store", self.shape.store] if self.shape.store else []
         self.up = Daemon(arguments, data_dir / "logs" / "up.log", **self.shape.variables)
         self._pids: set[int] = set()
 
@@ -93,7 +96,8 @@ class Cluster:
         for pid in self._pids:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process = psutil.Process(pid)
-                if str(self.data_dir) in " ".join(process.environ().values()) or process.ppid() == self.up.pid:
+                ours = str(self.data_dir) in " ".join([process.cwd(), *process.environ().values()])
+                if ours or process.ppid() == self.up.pid:
                     processes.append(process)
         files = PidFiles(self.data_dir / "workers")
         processes += [found for file in files.read_all() if (found := files.process(file)) is not None]

@@ -97,6 +97,10 @@ class Stream:
 
         wait_until(enough, f"{count} orders acknowledged", ACKNOWLEDGED_S)
 
+    def await_more(self, count: int) -> None:
+        """Return when so many more orders are acknowledged than now."""
+        self.await_acknowledged(len(self.acknowledged) + count)
+
     def end(self) -> None:
         """Begin no more submissions; return when those under way are acknowledged."""
         self._ended.set()

@@ -63,6 +63,10 @@ class Daemon:
         assert self._process is not None, "not started"
         return self._process.pid
 
+    def set(self, **variables: str) -> None:
+        """Set variables for the next start."""
+        self._variables.update(variables)
+
     def start(self) -> None:
         """Start the process; the one before must have ended."""
         assert self._process is None or self._process.poll() is not None, "still running"
@@ -103,10 +107,10 @@ class LoneRole(Daemon):
     """One role by itself on a free port that it keeps over restarts; ``variables`` are its settings."""
 
     def __init__(self, role: str, data_dir: Path, **variables: str) -> None:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        settings = {f"DYNWORK_{role.upper()}_PORT": str(port), "DYNWORK_DATA_DIR": str(data_dir), **variables}
-        super().__init__([f"dynwork.{role}"], data_dir / "logs" / f"lone-{role}-{port}.log", **settings)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        settings = {f"DYNWORK_{role.upper()}_PORT": str(self.port), "DYNWORK_DATA_DIR": str(data_dir), **variables}
+        super().__init__([f"dynwork.{role}"], data_dir / "logs" / f"lone-{role}-{self.port}.log", **settings)
 
     def start(self, *, wait: bool = True) -> None:
         """Start the role; with ``wait``, return when it is ready."""

@@ -115,7 +115,7 @@ class Crowd:
     def go_on(self, jobs: int) -> None:
         """Return when so many more jobs of the stream are acknowledged, and every impatient client had one too."""
         now = SystemClock().monotonic()
-        self.stream.await_acknowledged(len(self.stream.acknowledged) + jobs)
+        self.stream.await_more(jobs)
         wait_until(lambda: all(client.next_after(now) for client in self.impatient), "an acknowledgement for each")
 
     def settle(self) -> int:
