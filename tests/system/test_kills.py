@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ BURST = SPEED // 100
 SLICE_S = 0.05
 LOOK_S = 0.05
 RE_LEASE_S_MAX = 15.0
+STORES = {"sqlite": Shape(), "postgres": Shape(orchestrators=2, store="postgres")}
 
 
 def long_orders(count: int, seconds: float) -> list[Order]:
@@ -76,12 +78,14 @@ def assert_two_readers_saw_the_same(cluster: Cluster, ledger: Ledger) -> None:
 
 
 @pytest.mark.timeout(240 * LONGER)
-def test_300_jobs_survive_20_workers_killed_in_the_middle_of_theirs(tmp_path: Path, tell: Tell) -> None:
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_300_jobs_survive_20_workers_killed_in_the_middle_of_theirs(tmp_path: Path, tell: Tell, store: str) -> None:
     heartbeat_s = 1.0
     long = long_orders(20 * LONGER, seconds=4)
     short = [Order(b"short %d" % number, 1 + number % 280 * 100) for number in range(280 * LONGER)]
     mixed = [order for index, order in enumerate(long) for order in (order, *short[index :: len(long)])]
-    shape = Shape(min_workers=4, max_workers=4, variables=settings(tmp_path, heartbeat_s, 3, shortcut=True))
+    variables = settings(tmp_path, heartbeat_s, 3, shortcut=True)
+    shape = replace(STORES[store], min_workers=4, max_workers=4, variables=variables)
     with Cluster(tmp_path / "data", shape) as cluster, Ledger(cluster.api_urls) as ledger:
         ids = hand_in(ledger, cluster.api_urls, mixed)
         hunted = [job_id for job_id, order in ids.items() if order.kind == kinds.APPEND_STEPS.name]
@@ -112,9 +116,12 @@ def test_300_jobs_survive_20_workers_killed_in_the_middle_of_theirs(tmp_path: Pa
 
 
 @pytest.mark.parametrize("shortcut", [False, True], ids=["by its lease", "by the supervisor's shortcut"])
-def test_a_killed_workers_job_is_leased_again_within_15_s(tmp_path: Path, tell: Tell, shortcut: bool) -> None:
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_a_killed_workers_job_is_leased_again_within_15_s(
+    tmp_path: Path, tell: Tell, store: str, shortcut: bool
+) -> None:
     variables = settings(tmp_path, heartbeat_s=3, lease_s=9, shortcut=shortcut)  # as they are by default
-    shape = Shape(apis=1, min_workers=2, max_workers=2, variables=variables)
+    shape = replace(STORES[store], apis=1, min_workers=2, max_workers=2, variables=variables)
     with Cluster(tmp_path / "data", shape) as cluster, Ledger(cluster.api_urls) as ledger:
         ids = hand_in(ledger, cluster.api_urls, long_orders(1, seconds=8))
         hunt = Hunt(cluster, ledger, list(ids), phases_s=[0.5])

@@ -52,6 +52,26 @@ def test_jobs_are_answered_rightly_while_each_role_is_killed_and_started_again(t
         assert {seen.role for seen in cluster.roles()} == {"api", "orchestrator", "worker"}
 
 
+def test_two_orchestrators_over_a_server_of_their_own_outlive_its_death_and_carry_on_after_a_stop(
+    tmp_path: Path,
+) -> None:
+    shape = Shape(max_workers=2, orchestrators=2, store="postgres")
+    with Cluster(tmp_path, shape) as cluster, ledger_of(cluster) as ledger:
+        submit_some(ledger, 20, 200_000)
+        for role in ("postgres", "orchestrator", "postgres"):
+            victim = cluster.kill(role)
+            wait_until(lambda: victim not in cluster.roles(role), "it is seen to be gone")  # noqa: B023
+            submit_some(ledger, 5, 2000)
+        ledger.await_all()
+        before = cluster.roles()
+        assert [seen.role for seen in before].count("orchestrator") == 2
+        assert cluster.stop(STOP_S_MAX) == 0
+        wait_until(lambda: all(gone(seen.pid) for seen in before), "every process has ended")
+        cluster.start()
+        ledger.submit(b"more", 100)
+        ledger.await_all()
+
+
 def test_a_stop_is_prompt_with_parked_polls_and_the_next_start_carries_on(tmp_path: Path) -> None:
     with Cluster(tmp_path, SMALL) as cluster, ledger_of(cluster) as ledger:
         ledger.submit(b"a", 100)
