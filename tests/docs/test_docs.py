@@ -50,6 +50,12 @@ def test_every_default_that_is_named_is_the_one_in_the_reference(page: Path) -> 
     assert named <= names(r"\| `(DYNWORK_[A-Z_]+)` \| `([^`]+)`", REFERENCE / "settings.md")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_test_that_is_named_as_a_proof_exists(page: Path) -> None:
+    for file, test in re.findall(r"`(tests/[a-z_/]+\.py)::(\w+)`", page.read_text()):
+        assert f"def {test}(" in (ROOT / file).read_text()
+
+
 def test_every_setting_metric_and_error_is_in_the_reference() -> None:
     """The generator walks models, registries and the error tree; this looks from the other side: the source text."""
     source = "\n".join(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+
+from dynwork.testing.processes import free_port
+from dynwork.up.postgres import LocalPostgres, ServerOptions
 
 Tell = Callable[[str], None]
 LINES = pytest.StashKey[list[str]]()
@@ -16,6 +20,15 @@ def tell(request: pytest.FixtureRequest) -> Tell:
     lines = request.config.stash.setdefault(LINES, [])
     name = request.node.name
     return lambda line: lines.append(f"{name}: {line}")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[LocalPostgres]:
+    """A PostgreSQL server that waits for its disk, as those in production do."""
+    server = LocalPostgres(ServerOptions(tmp_path / "postgres", free_port()), lambda: "secret")
+    server.start()
+    yield server
+    server.stop()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
