@@ -115,6 +115,7 @@ async def test_a_role_inherits_the_lifeline_and_a_session_of_its_own(
         await kept.end(PATIENCE_S)
 
 
+@pytest.mark.system
 async def test_a_database_server_is_kept_running_and_ended_although_a_client_is_connected(
     tmp_path: Path, lifeline: int, lines: Lines
 ) -> None:

@@ -14,6 +14,8 @@ from dynwork.testing.waiting import wait_until
 from dynwork.up.ports import free_api_port
 from dynwork.up.postgres import LocalPostgres, ServerOptions
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[LocalPostgres]:

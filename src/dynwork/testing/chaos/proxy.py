@@ -4,6 +4,7 @@
         wire.cut(); wire.restore()
         wire.lose_reply("/internal/submit")     # the next answer to that request never arrives; it took effect
 
+With a TLS context it encrypts as PostgreSQL does: the server in the wheel was built without.
 It runs on an event loop of its own, in a thread, so that tests which wait for real processes can use it.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -22,6 +24,8 @@ from dynwork.testing.processes import free_port
 
 CHUNK_BYTES = 65536
 START_S_MAX = 10.0
+SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
+"""What a PostgreSQL client sends first if it wants to encrypt (its manual, "SSL Session Encryption")."""
 
 T = TypeVar("T")
 
@@ -43,8 +47,10 @@ class _Link:
 class TcpProxy:
     """Forwards ``127.0.0.1:port`` to ``127.0.0.1:upstream_port``. Use as a context manager."""
 
-    def __init__(self, upstream_port: int) -> None:
+    def __init__(self, upstream_port: int, postgres_tls: ssl.SSLContext | None = None) -> None:
+        """``postgres_tls``: callers are PostgreSQL clients that must encrypt, and find this certificate."""
         self.port = free_port()
+        self._tls = postgres_tls
         self.lost = 0
         """How many answers were lost on purpose."""
         self._upstream_port = upstream_port
@@ -121,8 +127,10 @@ class TcpProxy:
             writer.transport.abort()
             return
         try:
+            if self._tls:
+                await _encrypt(reader, writer, self._tls)
             answers, upstream = await asyncio.open_connection("127.0.0.1", self._upstream_port)
-        except OSError:
+        except (OSError, EOFError):
             writer.transport.abort()
             return
         link = _Link(writer, upstream)
@@ -162,3 +170,11 @@ class TcpProxy:
             self.lost += 1
             link.abort()
         return not link.losing
+
+
+async def _encrypt(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tls: ssl.SSLContext) -> None:
+    if await reader.readexactly(len(SSL_REQUEST)) != SSL_REQUEST:
+        raise ConnectionRefusedError("the caller does not encrypt")
+    writer.write(b"S")
+    await writer.drain()
+    await writer.start_tls(tls)

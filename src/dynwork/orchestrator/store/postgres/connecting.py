@@ -61,11 +61,12 @@ class Connector:
                 connection = await asyncpg.connect(
                     dsn, timeout=CONNECT_S, target_session_attrs="read-write", server_settings=dict(settings)
                 )
-            except (asyncpg.ClientConfigurationError, ValueError) as error:
-                raise ConfigurationError(f"DYNWORK_STORE_URL is not understood: {error}") from error
+            # OSError first: a certificate that is not trusted is a ValueError as well.
             except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
                 reasons.append(f"{_place(dsn)}: {error or 'no answer'}")
                 continue
+            except (asyncpg.ClientConfigurationError, ValueError) as error:
+                raise ConfigurationError(f"DYNWORK_STORE_URL is not understood: {error}") from error
             self._candidates.remove(dsn)
             self._candidates.insert(0, dsn)
             return connection
