@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from dynwork.errors import ConfigurationError
 from dynwork.testing.waiting import wait_until
+from dynwork.up.database import own_server
+from dynwork.up.options import UpOptions
 from dynwork.up.ports import free_api_port
 from dynwork.up.postgres import LocalPostgres, ServerOptions
 
@@ -48,6 +52,16 @@ async def test_it_asks_for_the_password_that_was_made_with_the_folder(server: Lo
     assert again.url() == server.url()
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(server.url(), password="second")
+
+
+async def test_a_port_that_another_has_is_said_before_anything_is_started(tmp_path: Path) -> None:
+    options = UpOptions(tmp_path, api_port=free_api_port(), store="postgres")
+    with socket.socket() as another:
+        another.bind(("127.0.0.1", options.postgres_port))
+        another.listen()
+        with pytest.raises(ConfigurationError, match=f"port {options.postgres_port}"):
+            await own_server(options, lambda: "secret")
+    assert await own_server(options, lambda: "secret") is not None
 
 
 def test_one_that_an_earlier_start_left_over_is_ended_by_the_next(server: LocalPostgres) -> None:

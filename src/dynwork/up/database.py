@@ -6,20 +6,27 @@ import asyncio
 import signal
 from collections.abc import Callable
 
-from dynwork.up.options import Program, RoleSpec, UpOptions
+from dynwork.errors import ConfigurationError
+from dynwork.up.options import POSTGRES_PORT_OFFSET, Program, RoleSpec, UpOptions
+from dynwork.up.ports import is_free
 from dynwork.up.postgres import DATABASE, LocalPostgres, ServerOptions
 
 
 async def own_server(options: UpOptions, new_password: Callable[[], str]) -> LocalPostgres | None:
     """Return the cluster's own server, made and ready to be started; ``None`` if its store is another.
 
-    Raises ``ConfigurationError`` if it cannot be made.
+    Raises ``ConfigurationError`` if it cannot be made, or another listens where it would.
     """
     if not options.with_postgres:
         return None
     server = LocalPostgres(ServerOptions(options.data_dir / "postgres", options.postgres_port), new_password)
     await asyncio.to_thread(server.make)
     await asyncio.to_thread(server.end_leftover)
+    if not is_free(options.postgres_port):
+        raise ConfigurationError(
+            f"port {options.postgres_port}, {POSTGRES_PORT_OFFSET} above --api-port, is taken, and PostgreSQL needs it:"
+            " end what listens there, or choose another --api-port"
+        )
     return server
 
 

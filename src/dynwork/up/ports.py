@@ -22,13 +22,15 @@ def free_api_port(apis: int = 2, orchestrators: int = 1) -> int:
         ports = [api_port + index for index in range(apis)]
         ports += [api_port + ORCHESTRATOR_PORT_OFFSET + index for index in range(orchestrators)]
         ports.append(api_port + POSTGRES_PORT_OFFSET)
-        if all(map(_is_free, ports)):
+        if all(map(is_free, ports)):
             return api_port
     raise ConfigurationError(f"no free ports were found between {FIRST} and {FIRST + COUNT}")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Say whether nobody listens on ``port`` of loopback just now."""
     with contextlib.suppress(OSError), socket.socket() as candidate:
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what connections leave behind is no listener
         candidate.bind(("127.0.0.1", port))
         return True
     return False
