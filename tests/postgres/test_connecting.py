@@ -82,10 +82,14 @@ async def test_what_is_said_about_a_host_has_no_password(url: str) -> None:
     assert f"127.0.0.1:{urlsplit(url).port}{urlsplit(url).path}" in failure.value.detail
 
 
-@pytest.mark.parametrize("dsn", ["postgresql://h:port/db", "postgresql://h/db?sslmode=perhaps"])
+@pytest.mark.parametrize(
+    "dsn", ["postgresql://h:port/db", "postgresql://h/db?sslmode=perhaps", "postgresql://me:not@encoded:hidden@h/db"]
+)
 async def test_a_url_that_makes_no_sense_is_a_wrong_setting(dsn: str) -> None:
-    with pytest.raises(ConfigurationError, match="DYNWORK_STORE_URL"):
+    with pytest.raises(ConfigurationError, match="DYNWORK_STORE_URL") as refusal:
         await Connector(dsn).connect(SERVING)
+    assert "hidden" not in refusal.value.detail
+    assert refusal.value.__cause__ is None or "hidden" not in str(refusal.value.__cause__)
 
 
 def refuse_all_but(port: int) -> object:

@@ -65,8 +65,13 @@ class Connector:
             except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
                 reasons.append(f"{_place(dsn)}: {error or 'no answer'}")
                 continue
-            except (asyncpg.ClientConfigurationError, ValueError) as error:
+            except asyncpg.ClientConfigurationError as error:
                 raise ConfigurationError(f"DYNWORK_STORE_URL is not understood: {error}") from error
+            except ValueError:  # it may quote what it took for a port, and that may be half of a password
+                raise ConfigurationError(
+                    "DYNWORK_STORE_URL is not understood: a port in it is no number, or the password has characters"
+                    " that must be percent-encoded"
+                ) from None
             self._candidates.remove(dsn)
             self._candidates.insert(0, dsn)
             return connection
