@@ -166,6 +166,23 @@ async def test_what_one_has_locked_another_passes_over_when_it_claims(
     await other.close()
 
 
+async def test_what_a_claim_did_not_take_is_there_for_others_before_it_is_over(
+    both: tuple[StoreDriver, StoreDriver], url: str
+) -> None:
+    """The claim stands still before it enters its totals: what it has locked by then, it has taken."""
+    for n in (1, 2, 3):
+        await both[0].submit(f"j{n}")
+    holding = await asyncpg.connect(url)
+    async with holding.transaction():
+        await holding.execute("SELECT * FROM tally FOR UPDATE")
+        late = asyncio.ensure_future(both[0].lease("w1"))
+        while not await holding.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            pass
+        free = await holding.fetch("SELECT job_id FROM job WHERE state = 'queued' FOR UPDATE SKIP LOCKED")
+    assert (await late, len(free)) == ("j1#1", 2)
+    await holding.close()
+
+
 async def test_totals_are_the_sum_of_what_each_counted(both: tuple[StoreDriver, StoreDriver]) -> None:
     async def live(drive: StoreDriver, worker: str, first: int) -> None:
         for n in range(first, first + 20, 2):

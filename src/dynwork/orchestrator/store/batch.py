@@ -132,9 +132,9 @@ class Batch:
         if job.job_id not in self.jobs:
             self._loaded(job)
 
-    def is_queued(self, stored: Job) -> bool:
+    def is_queued(self, job_id: str) -> bool:
         """Say whether a job that is queued in the store is so for this transaction, which may not have written yet."""
-        return self.jobs.get(stored.job_id, stored).state is JobState.QUEUED
+        return job_id not in self.jobs or self.jobs[job_id].state is JobState.QUEUED
 
     def _loaded(self, job: Job) -> None:
         if job.job_id in self.jobs:

@@ -16,7 +16,7 @@ from dynwork.orchestrator.core.leasing import Hand
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState, heard, updated
 from dynwork.orchestrator.store.batch import Batch
-from dynwork.orchestrator.store.claims import Queue, claim_order
+from dynwork.orchestrator.store.claims import Queue, Waiting, claim_order
 from dynwork.orchestrator.store.commands import Ask, Grant, Heartbeat, Held, Pulse, Report
 
 _END_OF: dict[type[machine.Report], LeaseEnd] = {
@@ -92,16 +92,28 @@ def _claim(batch: Batch, said: Ask, queue: Queue) -> list[Job]:
     unreported = {(held.job_id, held.epoch) for held in said.unreported}
     leased = (batch.jobs[job_id] for job_id in batch.leases[facts.worker_id])
     held = [(job.kind, job.chain.remaining) for job in leased if (job.job_id, job.lease.epoch) not in unreported]
-    hand = Hand(facts.paces, held, batch.rules.leasing)
     claimed: list[Job] = []
-    if facts.kinds and not any(map(hand.wants, facts.kinds)):
-        return claimed  # the queue is not looked at for a worker that is full
-    while (job := queue.peek(facts.kinds)) is not None and hand.wants(job.kind):
-        queue.pop(job)
-        batch.take(job)
-        hand.deal(job.kind, job.chain.remaining)
-        claimed.append(batch.step(job.job_id, machine.Leased(facts.worker_id, facts.incarnation)))
-    return claimed
+    while True:
+        hand = Hand(facts.paces, held, batch.rules.leasing)
+        for job in claimed:
+            hand.deal(job.kind, job.chain.remaining)
+        if facts.kinds and not any(map(hand.wants, facts.kinds)):
+            return claimed  # the queue is not looked at for a worker that is full
+        wanted = _wanted(facts.kinds, hand, queue)
+        locked = queue.lock(wanted)
+        claimed += [batch.step(job.job_id, machine.Leased(facts.worker_id, facts.incarnation)) for job in locked]
+        if len(locked) == len(wanted):
+            return claimed
+
+
+def _wanted(kinds: Sequence[str], hand: Hand, queue: Queue) -> list[Waiting]:
+    """Deal from the front of the queue until the hand is full."""
+    wanted = []
+    while (waiting := queue.peek(kinds)) is not None and hand.wants(waiting.kind):
+        queue.pop(waiting)
+        hand.deal(waiting.kind, waiting.remaining)
+        wanted.append(waiting)
+    return wanted
 
 
 def _heard(batch: Batch, facts: WorkerFacts, known: Worker | None) -> WorkerState:
