@@ -24,7 +24,8 @@ from dynwork.testing.orders import Order, Stream, hand_in
 from dynwork.testing.waiting import wait_until
 
 READ_EVERY_S = 0.2
-TRY_EVERY_S = 0.02
+TRY_EVERY_S, TRY_AFTER_REFUSAL_S = 0.02, 0.1
+"""How long a client that does not retry waits before its next job, seconds."""
 ANSWERS_S = 180.0
 
 
@@ -51,14 +52,16 @@ class Impatient:
     def run(self, stop: threading.Event) -> None:
         """Submit until ``stop``."""
         with Apis([self._url]) as apis:
+            pause_s = 0.0
             for number in itertools.count():
-                if stop.wait(TRY_EVERY_S):
+                if stop.wait(pause_s):
                     return
                 order = Order(b"impatient %d" % number, 10)
                 try:
                     job_id = order.attempt(apis)
                 except httpx.HTTPStatusError:
                     job_id = None
+                pause_s = TRY_EVERY_S if job_id else TRY_AFTER_REFUSAL_S
                 if job_id is None:
                     self.given_up.append(order)
                 else:
