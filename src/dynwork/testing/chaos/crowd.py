@@ -81,14 +81,14 @@ class Impatient:
 class Crowd:
     """Use as ``with Crowd(api_urls) as crowd``; :meth:`settle` before leaving, or nothing was proved."""
 
-    def __init__(self, api_urls: Sequence[str], per_s: float = 100.0) -> None:
-        """``per_s``: jobs a second that the clients submit together, at most."""
+    def __init__(self, api_urls: Sequence[str], per_s: float = 100.0, page: int = 7) -> None:
+        """``per_s``: jobs a second that the clients submit together, at most; ``page``: of the second reader."""
         self._urls = list(api_urls)
         self.stream = Stream(api_urls, small_orders(per_s))
         self.impatient = [Impatient(url) for url in api_urls]
         self.ledger = Ledger(api_urls)
         self._readers = [Apis(self._urls[index:] + self._urls[:index]) for index in range(2)]
-        self._feeds = [Feed(self._readers[0]), Feed(self._readers[1], page=7)]
+        self._feeds = [Feed(self._readers[0]), Feed(self._readers[1], page=page)]
         self._stop = threading.Event()
         self._threads = ThreadPoolExecutor(len(self.impatient) + len(self._feeds), "user")
         self._users: list[Future[None]] = []
