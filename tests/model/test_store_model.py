@@ -52,6 +52,7 @@ PostgresCluster.TestCase.settings = settings(max_examples=settings().max_example
 TestSqliteAgainstTheReference = SqliteCluster.TestCase
 
 
+@pytest.mark.thorough
 class TestPostgresAgainstTheReference(PostgresCluster.TestCase):  # type: ignore[misc,valid-type] # made by hypothesis
     @pytest.fixture(autouse=True)
     def _server(self, databases: Databases) -> None:

@@ -97,6 +97,7 @@ class Chance:
         return self.draw.choice((Launched("p"), Reported(), Drained("notice"), Gone("gone")))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(3))
 async def test_random_rounds_and_acts_at_once_meet_no_deadlock(opened: Opened, url: str, seed: int) -> None:
     operator = await asyncpg.connect(url)
