@@ -91,11 +91,14 @@ class Queue:
         self._stream(waiting.kind).advance()
 
     def lock(self, wanted: Sequence[Waiting]) -> list[Job]:
-        """Lock and load those of ``wanted`` that still wait and that nobody else has locked, in the same order."""
+        """Lock and load those of ``wanted`` that still wait and that nobody else has locked, in the same order.
+
+        One that failed elsewhere since it was seen is queued again, but for later.
+        """
         got: set[str] = set()
         for ids in in_lists(waiting.job_id for waiting in wanted):
             for job in map(job_of, self._batch.conn.execute(_LOCK, {"ids": ids})):
-                if job.state is JobState.QUEUED:
+                if job.state is JobState.QUEUED and job.not_before <= self._batch.now:
                     self._batch.take(job)
                     got.add(job.job_id)
         return [self._batch.jobs[waiting.job_id] for waiting in wanted if waiting.job_id in got]
