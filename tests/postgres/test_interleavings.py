@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Delete, Executable, event
 from sqlalchemy.util import await_only
 
+from dynwork.orchestrator.store import tally
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.claims import Queue
 from dynwork.orchestrator.store.commands import Round
 from dynwork.orchestrator.store.postgres import PostgresStore
 from dynwork.testing.postgres import Opened
 from dynwork.testing.store_contract import RULES
-from dynwork.testing.store_driver import KIND, StoreDriver, failed
+from dynwork.testing.store_driver import KIND, StoreDriver, failed, of_kind
 
 
 @pytest.fixture
@@ -39,3 +40,23 @@ async def test_a_job_that_failed_between_a_claim_s_look_and_its_lock_keeps_its_d
         return len(queue.lock([waiting]))
 
     assert await one._write(claim) == 0
+
+
+async def test_what_a_writer_that_was_thought_dead_counts_while_its_rows_are_folded_is_not_lost(
+    stores: tuple[PostgresStore, PostgresStore],
+) -> None:
+    one, other = stores
+    drive = StoreDriver(other)
+    await drive.submit("j1")
+
+    def fold(conn: Connection) -> None:
+        def before_deletion(_conn: Connection, statement: Executable, *_: object) -> None:
+            if isinstance(statement, Delete):
+                await_only(drive.commit(Round(submissions=[of_kind("j2", "another")])))
+
+        event.listen(conn, "before_execute", before_deletion)
+        tally.fold(conn, "http://leader", [])
+
+    await one._write(fold)
+    assert (await one.totals()).queued == 2
+    assert await one.check() == []

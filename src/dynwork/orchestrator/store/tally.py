@@ -30,7 +30,7 @@ _NEW = insert(tables.tally)
 _BY_KIND = select(_t.kind, *(func.sum(column).label(column.name) for column in _COUNTED)).group_by(_t.kind)
 _SHARDS = select(_t.shard).distinct()
 _ROWS = select(*_t).where(_t.shard == bindparam("of_shard")).order_by(_t.kind).with_for_update()
-_DELETE = delete(tables.tally).where(_t.shard == bindparam("of_shard"))
+_DELETE = delete(tables.tally).where(_t.shard == bindparam("of_shard"), _t.kind == bindparam("of_kind"))
 _QUEUED = select(func.coalesce(func.sum(_t.queued), 0))
 
 
@@ -48,14 +48,15 @@ def add(conn: Connection, shard: str, changes: Mapping[str, Changes]) -> None:
 def fold(conn: Connection, shard: str, living: Collection[str]) -> None:
     """Add the rows of shards that are not ``living`` to ``shard`` and delete them: the sums stay.
 
-    A writer that was thought dead adds to a row of its own again, which is then new.
+    A writer that was thought dead adds to a row of its own again, which is then new. Only rows that were read (and so
+    locked) are deleted: it may make one of another kind meanwhile.
     """
     gone = sorted(set(conn.scalars(_SHARDS)) - set(living) - {shard})
     taken: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for one in gone:
         for row in conn.execute(_ROWS, {"of_shard": one}):
             taken[row.kind].update({column.name: getattr(row, column.name) for column in _COUNTED})
-        conn.execute(_DELETE, {"of_shard": one})
+            conn.execute(_DELETE, {"of_shard": one, "of_kind": row.kind})
     add(conn, shard, taken)
 
 
