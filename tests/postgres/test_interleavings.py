@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import asyncpg
 import pytest
 from sqlalchemy import Connection, Delete, Executable, event
 from sqlalchemy.util import await_only
 
+from dynwork.errors import KeyReusedError
 from dynwork.orchestrator.store import tally
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.claims import Queue
@@ -13,7 +17,9 @@ from dynwork.orchestrator.store.commands import Round
 from dynwork.orchestrator.store.postgres import PostgresStore
 from dynwork.testing.postgres import Opened
 from dynwork.testing.store_contract import RULES
-from dynwork.testing.store_driver import KIND, StoreDriver, failed, of_kind
+from dynwork.testing.store_driver import KIND, StoreDriver, failed, of_kind, submission
+
+DEADLOCKS = "SELECT pg_stat_get_db_deadlocks(oid) FROM pg_database WHERE datname = current_database()"
 
 
 @pytest.fixture
@@ -60,3 +66,27 @@ async def test_what_a_writer_that_was_thought_dead_counts_while_its_rows_are_fol
     await one._write(fold)
     assert (await one.totals()).queued == 2
     assert await one.check() == []
+
+
+async def test_one_key_for_a_job_that_is_complete_and_one_that_is_not_closes_no_circle(
+    stores: tuple[PostgresStore, PostgresStore], url: str
+) -> None:
+    one, other = map(StoreDriver, stores)
+    holding = await asyncpg.connect(url)
+
+    async def waiting(locks: int) -> None:
+        while await holding.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < locks:
+            pass
+
+    async with holding.transaction():
+        await holding.execute("SELECT * FROM cluster FOR UPDATE")
+        complete = asyncio.ensure_future(one.commit(Round(submissions=[submission("j1", key="k", steps=1)])))
+        await waiting(1)
+        both = [submission("j2", key="k"), submission("j3", steps=1)]
+        queued = asyncio.ensure_future(other.commit(Round(submissions=both)))
+        await waiting(2)
+    receipts = await asyncio.gather(complete, queued)
+    assert await holding.fetchval(DEADLOCKS) == 0
+    await holding.close()
+    assert sum(isinstance(answer, KeyReusedError) for receipt in receipts for answer in receipt.submissions) == 1
+    assert await one.store.check() == []

@@ -105,9 +105,9 @@ class Batch:
         self._known_workers |= facts.keys()
 
     def lock_instances(self, instance_ids: Iterable[str | None]) -> None:
-        """Lock the instances that exist; :attr:`leaving` then holds those whose workers get nothing more.
+        """Lock the instances that exist, that none begins to leave while its worker is given work.
 
-        Those that stay are locked, too: an instance must not begin to leave while its worker is given work.
+        :attr:`leaving` then holds those whose workers get nothing more.
         """
         for ids in in_lists(instance_id for instance_id in instance_ids if instance_id is not None):
             for row in self.conn.execute(_INSTANCES, {"ids": ids}):
@@ -207,23 +207,22 @@ class Batch:
     def flush(self) -> None:
         """Write what has changed so far, so that this transaction's own queries see it.
 
-        A job that ended waits for its position in the feed, which :meth:`close` gives.
+        A job that ended waits for its position in the feed, which :meth:`close` gives. A new one that has a key takes
+        its place now, as if it were queued: who inserts that key, too, must not be waited for with the counter in hand.
         """
         self._flush_workers()
-        ready = [
-            self.jobs[job_id]
-            for job_id in sorted(self._dirty)
-            if not self.jobs[job_id].terminal or self.jobs[job_id].position is not None
-        ]
-        new = sorted((job for job in ready if job.job_id in self._new), key=_insert_order)
+        dirty = [self.jobs[job_id] for job_id in sorted(self._dirty)]
+        ready = {job.job_id for job in dirty if not job.terminal or job.position is not None}
+        new = [job for job in dirty if job.job_id in self._new and (job.job_id in ready or job.key is not None)]
+        changed = [changes_of(job) for job in dirty if job.job_id in ready - self._new]
         if new:
-            self.conn.execute(_INSERT_JOB, [columns_of(job) for job in new])
-        changed = [changes_of(job) for job in ready if job.job_id not in self._new]
+            queued = {"state": JobState.QUEUED.value, "completed_at": None}
+            rows = [columns_of(job) | ({} if job.job_id in ready else queued) for job in sorted(new, key=_insert_order)]
+            self.conn.execute(_INSERT_JOB, rows)
         if changed:
             self.conn.execute(UPDATE_JOB, changed)
-        written = {job.job_id for job in ready}
-        self._new -= written
-        self._dirty -= written
+        self._new.difference_update(job.job_id for job in new)
+        self._dirty -= ready
 
     def _flush_workers(self) -> None:
         rows = [worker_columns(self.workers[worker_id]) for worker_id in sorted(self._dirty_workers)]
@@ -234,7 +233,7 @@ class Batch:
     def close(self) -> None:
         """Write everything and give the jobs that ended their positions in the feed.
 
-        The counter's row comes last: what is written after it is locked already, or new.
+        The counter's row comes last: what is written after it is locked already, or new and without a key.
         """
         tally.add(self.conn, self.shard, self._totals)
         self.flush()
