@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from dynwork import wire
-from dynwork.errors import StaleLeaderError
+from dynwork.errors import StaleLeaderError, StoreUnavailableError
 from dynwork.orchestrator.leader import TTL_S as LEADER_TTL_S
 from dynwork.orchestrator.registry import TTL_S
-from dynwork.testing.council import Council, council
+from dynwork.testing.council import Council, Seat, council
 from dynwork.testing.orchestrator import OWNER, job_id
 
 LEASE_S = 9.0
@@ -37,6 +37,15 @@ async def state_of(them: Council, number: int) -> str:
     job = await them.store.job(OWNER, job_id(number))
     assert job is not None
     return job.state.value
+
+
+# --- the start -------------------------------------------------------------------------------------------------------
+async def test_one_that_cannot_ask_what_time_it_is_does_not_begin() -> None:
+    async with council("a") as them:
+        unsure = Seat(them, "http://127.0.0.1:8199", off_s=3600.0)
+        unsure.health.cut = True
+        with pytest.raises(StoreUnavailableError):
+            await unsure.orchestrator.begin()
 
 
 # --- the registry ----------------------------------------------------------------------------------------------------

@@ -165,8 +165,11 @@ class Orchestrator:
         return seen if seen and seen.holder != self.leader.holder and seen.until >= self._clock.now() else None
 
     async def begin(self) -> None:
-        """Get ready to serve: know what time it is, what there is to do, who else is there, and whether to lead."""
-        await self.timekeeper.correct()
+        """Get ready to serve: know what time it is, what there is to do, who else is there, and whether to lead.
+
+        Raises ``StoreUnavailableError`` if the store, which has just been opened, does not say what time it is.
+        """
+        await self.timekeeper.begin()
         await self.sampler.look()
         await self.registry.register()
         await self.leader.renew()

@@ -20,7 +20,7 @@ ASK_S = 3.0
 
 
 class Timekeeper:
-    """:meth:`run` must be running; :meth:`correct` once before anyone is told the time."""
+    """:meth:`run` must be running, after :meth:`begin`, before which nobody is told the time."""
 
     def __init__(self, store: Store, clock: DisciplinedClock, metrics: Metrics, outages: Outages) -> None:
         self._store = store
@@ -35,13 +35,20 @@ class Timekeeper:
             await self.correct()
 
     async def correct(self) -> None:
-        """Ask once. A store that serves only this orchestrator has no time of its own, and nothing is corrected."""
-        asked_at = self._clock.monotonic()
+        """Ask once more; a store that does not answer is asked again later."""
         try:
-            told = await self._store.time()
+            await self.begin()
         except StoreUnavailableError as error:
             self._outages.met("time", error)
-            return
+
+    async def begin(self) -> None:
+        """Ask once. A store that serves only this orchestrator has no time of its own, and nothing is corrected.
+
+        Raises ``StoreUnavailableError``. Whoever has had no answer yet must tell nobody the time: a machine whose clock
+        is an hour ahead would put off jobs, and its own replacement as the leader, by that hour.
+        """
+        asked_at = self._clock.monotonic()
+        told = await self._store.time()
         if told is None:
             return
         self._clock.correct(told, self._clock.monotonic() - asked_at)
