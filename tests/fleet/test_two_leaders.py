@@ -91,3 +91,16 @@ async def test_a_drain_that_was_planned_under_an_earlier_leadership_is_refused(w
     with pytest.raises(StaleLeaderError):
         await world.store.drain_if_idle(world.leader.epoch or 0, machine, "idle", world.clock.now())
     assert await world.rows(InstanceState.RUNNING) == [machine]
+
+
+async def test_a_stranger_is_not_ended_by_one_that_was_replaced_for_it_may_be_at_work_by_now(world: World) -> None:
+    await world.grown(1)
+    world.provider.appear("i-strange")
+    await world.tick(reporting=False)
+    later = await next_leader(world)
+    await world.tick(reporting=False)
+    assert "i-strange" in world.provider.running
+    assert world.scaler.decision == "wait: the leadership has passed to another"
+    for _ in range(2):
+        await later.tick()
+    assert "i-strange" not in world.provider.running

@@ -139,6 +139,8 @@ class Autoscaler:
         for machine in repairs.adopt:
             await self._adopt(epoch, machine.instance_id, machine.provider_id)
         for instance_id in repairs.end:
+            if instance_id not in rows:  # a stranger, which a later leader may have adopted: this checks the epoch
+                await self._store.instance_event(epoch, instance_id, Gone("stranger"), sight.now)
             await self._terminate(instance_id)
         if not self._backing_off_s():
             for instance_id in repairs.launch:
