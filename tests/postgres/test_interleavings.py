@@ -90,3 +90,18 @@ async def test_one_key_for_a_job_that_is_complete_and_one_that_is_not_closes_no_
     await holding.close()
     assert sum(isinstance(answer, KeyReusedError) for receipt in receipts for answer in receipt.submissions) == 1
     assert await one.store.check() == []
+
+
+async def test_a_column_that_is_widened_while_orchestrators_run_stops_none_of_them(
+    stores: tuple[PostgresStore, PostgresStore], url: str
+) -> None:
+    """Expand and contract: what a connection has prepared is prepared anew."""
+    drive = StoreDriver(stores[0])
+    await drive.lease("w1")
+    migrating = await asyncpg.connect(url)
+    await drive.lease("w1")
+    await migrating.execute("ALTER TABLE worker ALTER COLUMN path TYPE varchar(128)")
+    await migrating.close()
+    for _ in range(5):
+        await drive.lease("w1")
+        assert len(await stores[0].workers()) == 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError
 
 _COLLISIONS = frozenset({"23505", "40001", "40P01"})
@@ -19,7 +20,7 @@ class Meaning(Enum):
     """What to do about it."""
 
     COLLISION = auto()
-    """The transaction was rolled back because of another: do all of it again."""
+    """The transaction was rolled back because of another, or of a migration beside it: do all of it again."""
     AWAY = auto()
     """The database cannot serve just now; what was sent last may have taken effect."""
     DEFECT = auto()
@@ -29,7 +30,7 @@ class Meaning(Enum):
 def meaning(error: DBAPIError) -> Meaning:
     """Tell what ``error`` means. Without a code it is the driver's: the connection is gone, or a value is no such."""
     sqlstate = sqlstate_of(error)
-    if sqlstate in _COLLISIONS:
+    if sqlstate in _COLLISIONS or isinstance(error.orig, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError):
         return Meaning.COLLISION
     if sqlstate is None:
         return Meaning.AWAY if error.connection_invalidated else Meaning.DEFECT
