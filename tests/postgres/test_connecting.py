@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -83,13 +84,34 @@ async def test_what_is_said_about_a_host_has_no_password(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "dsn", ["postgresql://h:port/db", "postgresql://h/db?sslmode=perhaps", "postgresql://me:not@encoded:hidden@h/db"]
+    "dsn",
+    [
+        "postgresql://h:port/db",
+        "postgresql://h/db?sslmode=perhaps",
+        "postgresql://me:not@encoded:hidden@h/db",
+        "postgresql://me:not@encoded/hidden@h/db",
+        "postgresql://me:12#hidden@h/db",
+        "postgresql://me:12?hidden@h/db",
+    ],
 )
 async def test_a_url_that_makes_no_sense_is_a_wrong_setting(dsn: str) -> None:
     with pytest.raises(ConfigurationError, match="DYNWORK_STORE_URL") as refusal:
         await Connector(dsn).connect(SERVING)
     assert "hidden" not in refusal.value.detail
     assert refusal.value.__cause__ is None or "hidden" not in str(refusal.value.__cause__)
+
+
+async def test_a_certificate_that_is_not_there_is_named_as_what_is_missing(url: str, tmp_path: Path) -> None:
+    missing = f"{url}?sslmode=verify-full&sslrootcert={tmp_path / 'none.pem'}"
+    with pytest.raises(StoreUnavailableError, match="sslrootcert"):
+        await Connector(missing).connect(SERVING)
+
+
+async def test_what_is_wrong_is_said_in_one_line(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ConfigurationError) as refusal:
+        await Connector(f"{url}?sslmode=verify-full").connect(SERVING)
+    assert "\n" not in refusal.value.detail
 
 
 def refuse_all_but(port: int) -> object:

@@ -41,6 +41,11 @@ SERVING = {
 UNBOUNDED = {**_SESSION, "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
 """For migrations and checks, which may take their time."""
 
+_NOT_ENCODED = (
+    "DYNWORK_STORE_URL is not understood: a port in it is no number, or the password has characters that must be"
+    " percent-encoded"
+)
+
 Warned = Callable[[asyncpg.Connection, asyncpg.PostgresLogMessage], None]
 
 
@@ -48,6 +53,8 @@ class Connector:
     """Opens connections to the database that ``dsn`` (a libpq URL) names. The URL may hold a password."""
 
     def __init__(self, dsn: str) -> None:
+        """Raises ``ConfigurationError`` if a password is not encoded in a way that shows."""
+        _refuse_stray_password(dsn)
         self._candidates = each_host(dsn)
 
     async def connect(self, settings: Mapping[str, str]) -> asyncpg.Connection:
@@ -63,15 +70,12 @@ class Connector:
                 )
             # OSError first: a certificate that is not trusted is a ValueError as well.
             except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
-                reasons.append(f"{_place(dsn)}: {error or 'no answer'}")
+                reasons.append(f"{_place(dsn)}: {_why(error, dsn)}")
                 continue
             except asyncpg.ClientConfigurationError as error:
-                raise ConfigurationError(f"DYNWORK_STORE_URL is not understood: {error}") from error
+                raise ConfigurationError(f"DYNWORK_STORE_URL is not understood: {_why(error, dsn)}") from error
             except ValueError:  # it may quote what it took for a port, and that may be half of a password
-                raise ConfigurationError(
-                    "DYNWORK_STORE_URL is not understood: a port in it is no number, or the password has characters"
-                    " that must be percent-encoded"
-                ) from None
+                raise ConfigurationError(_NOT_ENCODED) from None
             self._candidates.remove(dsn)
             self._candidates.insert(0, dsn)
             return connection
@@ -85,6 +89,20 @@ def each_host(dsn: str) -> list[str]:
     if "," not in hosts:
         return [dsn]
     return [urlunsplit(parts._replace(netloc=f"{credentials}{at}{host}")) for host in hosts.split(",")]
+
+
+def _refuse_stray_password(dsn: str) -> None:
+    """Refuse what a ``/``, ``?`` or ``#`` in a password tore apart: its rest would be shown as a host or a path."""
+    parts = urlsplit(dsn)
+    if "@" in parts.path + parts.fragment or (not parts.path and "@" in parts.query):
+        raise ConfigurationError(_NOT_ENCODED)
+
+
+def _why(error: Exception, dsn: str) -> str:
+    """Return one line."""
+    if isinstance(error, FileNotFoundError) and "sslrootcert=" in urlsplit(dsn).query:
+        return "the file that sslrootcert names, or the socket, is not there"
+    return " ".join(str(error).split()) or "no answer"
 
 
 def _place(dsn: str) -> str:
