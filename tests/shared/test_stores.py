@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from dynwork.cli import app
 from dynwork.compose import stores
-from dynwork.errors import ConfigurationError, StoreLockedError, StoreUnavailableError
+from dynwork.errors import ConfigurationError, StoreLockedError
 from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.postgres import PostgresStore
 from dynwork.orchestrator.store.sqlite import SqliteStore
@@ -72,7 +72,7 @@ async def test_a_store_in_use_may_be_checked_but_not_migrated(settings: StoreSet
 
 
 async def test_a_store_that_is_not_there_is_not_made_by_looking(tmp_path: Path, settings: StoreSettings) -> None:
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(ConfigurationError, match=r"there is no store at .*dynwork\.db: DYNWORK_STORE_URL"):
         await stores.check(settings)
     assert not (tmp_path / "dynwork.db").exists()
     sqlite3.connect(tmp_path / "dynwork.db").close()

@@ -22,14 +22,13 @@ def store(settings: StoreSettings, rules: Rules, shard: str) -> Store:
 
     Raises ``ConfigurationError``, without repeating the URL, which may hold a password.
     """
-    url = _url(settings)
     if is_shared(settings):
         from dynwork.orchestrator.store.postgres import PostgresStore  # each engine loads its driver, and no other's
 
-        return PostgresStore(url, rules, shard)
+        return PostgresStore(_url(settings), rules, shard)
     from dynwork.orchestrator.store.sqlite import SqliteStore
 
-    return SqliteStore(Path(url.partition(":///")[2]), rules)
+    return SqliteStore(_path(settings), rules)
 
 
 def is_shared(settings: StoreSettings) -> bool:
@@ -62,8 +61,12 @@ async def migrate(settings: StoreSettings) -> str:
 async def check(settings: StoreSettings) -> Sequence[str]:
     """Return a sentence for each invariant that the store does not keep; it may be in use meanwhile.
 
-    Raises ``StoreUnavailableError`` if it does not answer.
+    Raises ``StoreUnavailableError`` if it does not answer, ``ConfigurationError`` if it is a file that is not there.
     """
+    if not is_shared(settings) and not (path := _path(settings)).exists():
+        raise ConfigurationError(
+            f"there is no store at {path}: DYNWORK_STORE_URL, or DYNWORK_DATA_DIR, must name the one to look at"
+        )
     return await _with(settings, lambda opening: opening.check())
 
 
@@ -73,6 +76,10 @@ async def _with(settings: StoreSettings, act: Callable[[Store], Awaitable[T]]) -
         return await act(opening)
     finally:
         await opening.close()
+
+
+def _path(settings: StoreSettings) -> Path:
+    return Path(_url(settings).partition(":///")[2])
 
 
 def _url(settings: StoreSettings) -> str:
