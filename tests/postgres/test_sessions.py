@@ -8,6 +8,7 @@ from collections.abc import Callable
 import asyncpg
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util.concurrency import await_
 
@@ -169,6 +170,31 @@ async def test_connections_that_were_closed_while_nobody_used_them_are_replaced_
     await databases.run(DISCONNECT, url)
     await drive.submit("j2")
     await drive.job("j2")
+
+
+@pytest.mark.parametrize(
+    ("says", "outcome"), [("cannot switch to state 15; another operation (2) is in progress", 2), ("odd answer", None)]
+)
+async def test_a_driver_that_fails_is_not_the_fault_of_what_was_asked(
+    store: PostgresStore, says: str, outcome: int | None
+) -> None:
+    """The first is what it says of a connection that was just ended: nothing was sent, so it is done again."""
+    drivers: list[object] = []
+
+    def act(conn: Connection) -> int:
+        drivers.append(conn.connection.driver_connection)
+        if len(drivers) == 1:
+            failed = AsyncAdapt_asyncpg_dbapi.InternalClientError(says)  # type: ignore[no-untyped-call]
+            raise DBAPIError("SELECT 1", None, failed)
+        return len(drivers)
+
+    if outcome is None:
+        with pytest.raises(StoreUnavailableError):
+            await store._write(act)
+    else:
+        assert await store._write(act) == outcome
+    await store._write(act)
+    assert drivers[0] not in drivers[1:], "that connection is not used again"
 
 
 async def test_what_the_server_warned_of_is_not_acknowledged(store: PostgresStore) -> None:

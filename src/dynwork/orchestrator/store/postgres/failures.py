@@ -16,11 +16,15 @@ _DEFECT_CLASSES = frozenset({"0A", "21", "22", "23", "42"})
 """Not supported, cardinality, data, integrity, syntax: the statement or its values are to blame."""
 
 
+_NOTHING_SENT = "cannot switch to state"
+"""What the driver says of a connection that the server has just ended, before it has noticed that it is closed."""
+
+
 class Meaning(Enum):
     """What to do about it."""
 
     COLLISION = auto()
-    """The transaction was rolled back because of another, or of a migration beside it: do all of it again."""
+    """The transaction was rolled back because of another, of a migration beside it, or before it began: once more."""
     AWAY = auto()
     """The database cannot serve just now; what was sent last may have taken effect."""
     DEFECT = auto()
@@ -32,6 +36,8 @@ def meaning(error: DBAPIError) -> Meaning:
     sqlstate = sqlstate_of(error)
     if sqlstate in _COLLISIONS or isinstance(error.orig, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError):
         return Meaning.COLLISION
+    if isinstance(error.orig, AsyncAdapt_asyncpg_dbapi.InternalClientError):
+        return Meaning.COLLISION if _NOTHING_SENT in str(error.orig) else Meaning.AWAY
     if sqlstate is None:
         return Meaning.AWAY if error.connection_invalidated else Meaning.DEFECT
     return Meaning.DEFECT if sqlstate[:2] in _DEFECT_CLASSES else Meaning.AWAY

@@ -115,6 +115,10 @@ class Sessions:
             try:
                 async with conn.begin():
                     done = await conn.run_sync(act)
+            except DBAPIError as error:
+                if sqlstate_of(error) is None and meaning(error) is not Meaning.DEFECT:
+                    driver.terminate()  # it is the driver that failed: who knows in which state it is
+                raise
             finally:
                 watchdog.cancel()
             if driver in self._warned:
