@@ -101,7 +101,10 @@ async def test_a_column_that_is_widened_while_orchestrators_run_stops_none_of_th
     migrating = await asyncpg.connect(url)
     await drive.lease("w1")
     await migrating.execute("ALTER TABLE worker ALTER COLUMN path TYPE varchar(128)")
-    await migrating.close()
-    for _ in range(5):
-        await drive.lease("w1")
-        assert len(await stores[0].workers()) == 1
+    try:
+        for _ in range(5):
+            await drive.lease("w1")
+            assert len(await stores[0].workers()) == 1
+    finally:  # the database is for other tests, too
+        await migrating.execute("ALTER TABLE worker ALTER COLUMN path TYPE varchar(64)")
+        await migrating.close()
