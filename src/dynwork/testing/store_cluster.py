@@ -8,6 +8,7 @@ store is closed and opened in between. After each rule, what can be seen from ou
 # ruff: noqa: D102 — a rule is described by its name
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 from hypothesis import strategies as st
@@ -42,9 +43,9 @@ from dynwork.testing.store_twins import Twins
 class Cluster(RuleBasedStateMachine):
     """Two stores, one life. A test module says what engine it is: :meth:`make`."""
 
+    @abstractmethod
     def make(self) -> Store:
         """Make a store of the engine; each time on the same data, which is empty at first."""
-        raise NotImplementedError
 
     @initialize()
     def start(self) -> None:
