@@ -65,6 +65,12 @@ class UnauthorizedError(RefusedError):
     code = "unauthorized"
 
 
+class ForbiddenError(RefusedError):
+    """The key is valid, but it lacks the right that this call needs."""
+
+    code = "forbidden"
+
+
 class ForeignSiteError(RefusedError):
     """A web page of another site sent this, and no key or token guards what it asks for."""
 
@@ -87,6 +93,12 @@ class JobFinishedError(RefusedError):
     """The job has ended; a terminal state never changes."""
 
     code = "job_finished"
+
+
+class JobNotDeadError(RefusedError):
+    """Only a dead job can be requeued."""
+
+    code = "job_not_dead"
 
 
 class CursorExpiredError(RefusedError):
@@ -179,3 +191,9 @@ class FleetUnclearError(FleetError):
     """No answer, or none that can be understood: it may have taken effect. Ask again with the same token."""
 
     code = "unclear"
+
+
+BY_CODE: dict[str, type[DynworkError]] = {
+    leaf.code: leaf for base in (RefusedError, UnavailableError) for leaf in base.__subclasses__()
+}
+"""What a request may be refused with, by its code: how a caller makes a typed error of a ``problem+json`` again."""

@@ -42,12 +42,7 @@ ReplyT = TypeVar("ReplyT", bound=Reply)
 
 _NOT_THE_CALLERS = (errors.UnauthorizedError, errors.ForeignSiteError, errors.ClientGoneError)
 """What an orchestrator holds against this role must not be held against this role's own caller."""
-_BY_CODE: dict[str, type[errors.DynworkError]] = {
-    leaf.code: leaf
-    for base in (errors.RefusedError, errors.UnavailableError)
-    for leaf in base.__subclasses__()
-    if leaf not in _NOT_THE_CALLERS
-}
+_BY_CODE = {code: leaf for code, leaf in errors.BY_CODE.items() if leaf not in _NOT_THE_CALLERS}
 
 
 @dataclass(slots=True)

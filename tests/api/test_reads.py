@@ -25,7 +25,7 @@ async def test_a_job_is_shown_with_every_field_of_the_contract() -> None:
         answer = await api.client.get(f"/jobs/{job_id}")
         assert answer.status_code == 200
         assert set(answer.json()) == {
-            *("job_id", "state", "kind", "iterations", "done", "percent", "priority", "attempts", "worker_id"),
+            *("job_id", "owner", "state", "kind", "iterations", "done", "percent", "priority", "attempts", "worker_id"),
             *("created_at", "started_at", "completed_at", "eta_s", "hash", "error", "requeued_from"),
         }
         assert (answer.json()["state"], answer.json()["done"], answer.json()["iterations"]) == ("queued", 1, 4)

@@ -35,6 +35,7 @@ def worker(worker_id: str, capacity: float = 100, speed: float = 50, state: Work
 def test_a_queued_job() -> None:
     assert views.job(queued(), NOTHING).model_dump() == {
         "job_id": job_id(1),
+        "owner": "local",
         "state": "queued",
         "kind": "sha512-chain",
         "iterations": 400,

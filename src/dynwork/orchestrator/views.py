@@ -76,6 +76,7 @@ def job(job: Job, outlook: Outlook) -> wire.JobView:
     """Show a job to its owner. ``worker_id``: who has it, or who ended it."""
     return wire.JobView(
         job_id=job.job_id,
+        owner=job.owner,
         state=job.state.value,
         kind=job.kind,
         iterations=job.chain.total,

@@ -194,6 +194,7 @@ class FakeOrchestrators(httpx.AsyncBaseTransport):
 def _view(job: NewJob) -> JobView:
     return JobView(
         job_id=job.job_id,
+        owner=job.owner,
         state="queued",
         kind=job.kind,
         iterations=job.total,

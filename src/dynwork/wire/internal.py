@@ -70,9 +70,22 @@ class SubmitReply(Reply):
 
 
 class JobReply(Reply):
-    """``GET /internal/jobs/{id}?owner=`` and ``POST /internal/jobs/{id}/cancel?owner=``."""
+    """``GET /internal/jobs/{id}?owner=`` and ``POST /internal/jobs/{id}/cancel?owner=``; no owner: whose ever it is."""
 
     job: JobView
+
+
+class JobsReply(Reply):
+    """``GET /internal/jobs?owner=&state=&before=&limit=``, newest first; ``next`` is the ``before`` to go on with."""
+
+    jobs: list[JobView]
+    next: str | None
+
+
+class RequeueReply(Reply):
+    """``POST /internal/jobs/{id}/requeue?owner=&new_id=``: the job that takes the place of a dead one."""
+
+    job_id: str
 
 
 class CompletedReply(Reply):
@@ -86,6 +99,23 @@ class ResultsReply(Reply):
 
     results: list[ResultView]
     next: int
+
+
+class EndedRef(Wire):
+    """A job that ended, and who may see it."""
+
+    job_id: str
+    owner: str
+
+
+class TailReply(Reply):
+    """``GET /internal/tail?after=&wait_s=``: what ended after a position, in commit order, whose ever it is.
+
+    Without ``after``: the present position at once. ``next`` is the position to go on from.
+    """
+
+    next: int
+    ended: list[EndedRef]
 
 
 class StatsReply(Reply):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from dynwork.wire.base import Wire
+from pydantic import Field
+
+from dynwork.wire.base import Prose, Wire
+
+BULK_JOBS_MAX = 1000
+"""Jobs in one ``POST /jobs``."""
 
 JobStateName = Literal["queued", "leased", "succeeded", "dead", "cancelled"]
 
@@ -20,6 +25,7 @@ class JobView(Wire):
     """A job, as its owner sees it. Times are ISO 8601 UTC."""
 
     job_id: str
+    owner: str
     state: JobStateName
     kind: str
     iterations: int
@@ -41,6 +47,43 @@ class Accepted(Wire):
     """The answer to ``PUT /enqueue``: the job is durable."""
 
     job_id: str
+
+
+class JobsPage(Wire):
+    """One page of ``GET /jobs``, newest first. It may be short while ``next`` is set; ``next`` is null at the end."""
+
+    jobs: list[JobView]
+    next: str | None
+
+
+class BulkJobs(Wire):
+    """``POST /jobs``. The items are read one by one, so that one that is wrong is refused alone."""
+
+    jobs: Annotated[list[object], Field(min_length=1, max_length=BULK_JOBS_MAX)]
+
+
+class BulkFault(Wire):
+    """Why one item of a bulk submission was refused."""
+
+    code: str
+    detail: Prose
+
+
+class BulkResult(Wire):
+    """What became of one item: exactly one of ``job_id`` and ``error`` is set.
+
+    ``repeated`` is set, and true, if the key was known already: the job may have ended before this call.
+    """
+
+    job_id: str | None = None
+    repeated: bool | None = None
+    error: BulkFault | None = None
+
+
+class BulkReply(Wire):
+    """In the order of the request; what is not set is left out."""
+
+    results: list[BulkResult]
 
 
 class CompletedView(Wire):
