@@ -21,10 +21,10 @@ up: $(RUN_STAMP) ## keep a cluster running on this machine until Ctrl-C (options
 	@$(BIN)/dynwork up $(ARGS)
 
 test: lint types layers ## everything: lint, types, layers, every test
-	$(BIN)/pytest $(ARGS)
+	scripts/test.sh $(ARGS)
 
 check: lint types layers ## the fast part, under 90 s
-	$(BIN)/pytest -m "not system and not thorough" --maxfail 5 $(ARGS)
+	$(BIN)/pytest -m "not system and not thorough" --numprocesses auto --maxprocesses 8 --maxfail 5 $(ARGS)
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
