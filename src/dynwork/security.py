@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from fastapi import Request
 from pydantic import SecretStr
 
 from dynwork.addresses import is_loopback
 from dynwork.errors import ForeignSiteError, UnauthorizedError
+from dynwork.rights import Key
 
 
 def bearer(request: Request) -> str | None:
@@ -32,13 +33,12 @@ def matches(shown: str | None, secret: str) -> bool:
     return hmac.compare_digest(shown.encode(errors="surrogateescape"), secret.encode(errors="surrogateescape"))
 
 
-def owner_of(shown: str | None, keys: Mapping[str, Iterable[str]]) -> str:
-    """Return the owner whose key was shown. Raises ``UnauthorizedError``."""
-    found: str | None = None
-    for owner, secrets in keys.items():
-        for secret in secrets:
-            if matches(shown, secret):
-                found = owner
+def key_of(shown: str | None, keys: Iterable[Key]) -> Key:
+    """Return the key that was shown. Raises ``UnauthorizedError``."""
+    found: Key | None = None
+    for key in keys:
+        if matches(shown, key.secret):
+            found = key
     if found is None:
         raise UnauthorizedError("show a valid key: Authorization: Bearer KEY")
     return found

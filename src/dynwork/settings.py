@@ -14,8 +14,10 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from dynwork import rights
 from dynwork.addresses import is_loopback
 from dynwork.errors import ConfigurationError
+from dynwork.rights import Key
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
@@ -61,7 +63,9 @@ class ApiSettings(CommonSettings):
         description="Seeds, comma-separated; replies name the others.",
     )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="Comma-separated owner:key. Several keys per owner are allowed."
+        (),
+        description="Comma-separated owner:key, or owner[rights]:key with submit, read or admin, joined by +; without"
+        " brackets: submit+read. An owner may have several.",
     )
     api_token: SecretStr | None = Field(None, description="What this role shows to orchestrators.")
     body_bytes_max: int = Field(16 * 1024**2, ge=1, le=1024**3, description="Longest buffer accepted, bytes.")
@@ -75,20 +79,16 @@ class ApiSettings(CommonSettings):
     _lists = field_validator("orchestrator_urls", "api_keys", mode="before")(_split)
 
     @property
-    def owners(self) -> dict[str, list[str]]:
-        """The keys of each owner."""
-        owners: dict[str, list[str]] = {}
-        for entry in self.api_keys:
-            owner, _, key = entry.get_secret_value().partition(":")
-            owners.setdefault(owner, []).append(key)
-        return owners
+    def keys(self) -> tuple[Key, ...]:
+        """The keys, whose they are and what they allow."""
+        return rights.parse_all([entry.get_secret_value() for entry in self.api_keys])
 
     @model_validator(mode="after")
     def _secure(self) -> Self:
-        for entry in self.api_keys:
-            owner, colon, key = entry.get_secret_value().partition(":")
-            if not (owner and colon and key):
-                raise ValueError("DYNWORK_API_KEYS must be comma-separated owner:key pairs, e.g. team:s3cr3t")
+        try:
+            _ = self.keys
+        except ValueError as error:
+            raise ValueError(f"DYNWORK_API_KEYS: {error}") from None
         if not is_loopback(self.api_host) and not self.api_keys:
             raise ValueError(
                 f"DYNWORK_API_HOST={self.api_host} can be reached from other machines: set DYNWORK_API_KEYS=owner:key"

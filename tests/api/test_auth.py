@@ -14,6 +14,7 @@ from dynwork import security
 from dynwork.api.auth import KeyGuard
 from dynwork.errors import UnauthorizedError
 from dynwork.ids import new_id
+from dynwork.rights import Key
 from dynwork.settings import ApiSettings
 from dynwork.testing.api import api_instance
 from dynwork.testing.orchestrators import FakeOrchestrators
@@ -160,10 +161,10 @@ async def test_every_candidate_is_compared_in_constant_time(monkeypatch: pytest.
         return left == right
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    keys = {"red": ["r1", "r2"], "blue": ["b1"]}
-    assert security.owner_of("r1", keys) == "red"
+    keys = (Key("red", "r1"), Key("red", "r2"), Key("blue", "b1"))
+    assert security.key_of("r1", keys).owner == "red"
     assert [right for _, right in compared] == [b"r1", b"r2", b"b1"]
     compared.clear()
     with pytest.raises(UnauthorizedError):
-        security.owner_of("none of them", keys)
+        security.key_of("none of them", keys)
     assert [right for _, right in compared] == [b"r1", b"r2", b"b1"]

@@ -7,7 +7,8 @@ from fastapi import Request
 from pydantic import SecretStr
 
 from dynwork.errors import ForeignSiteError, UnauthorizedError
-from dynwork.security import bearer, matches, owner_of, require_token
+from dynwork.rights import Key
+from dynwork.security import bearer, key_of, matches, require_token
 
 
 def request(
@@ -97,8 +98,8 @@ def test_with_a_token_it_does_not_matter_where_the_request_comes_from() -> None:
 
 
 def test_a_key_is_its_owner_s_and_no_other_s() -> None:
-    keys = {"red": ["r1", "r2"], "blue": ["b1"]}
-    assert [owner_of(key, keys) for key in ("r1", "r2", "b1")] == ["red", "red", "blue"]
+    keys = (Key("red", "r1"), Key("red", "r2"), Key("blue", "b1"))
+    assert [key_of(shown, keys).owner for shown in ("r1", "r2", "b1")] == ["red", "red", "blue"]
     for wrong in (None, "", "r", "r1b1", "red"):
         with pytest.raises(UnauthorizedError):
-            owner_of(wrong, keys)
+            key_of(wrong, keys)

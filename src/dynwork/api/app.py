@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 
 from dynwork import __version__, health, problems
 from dynwork.addresses import is_loopback
@@ -47,7 +47,7 @@ def build(settings: ApiSettings, outside: Outside) -> tuple[FastAPI, Submissions
     gateway = Gateway(outside.orchestrators, outside.clock, metrics)
     limits = Limits(settings.submit_batch_max, settings.submit_pending_max, settings.submit_timeout_s)
     submissions = Submissions(gateway, limits, metrics)
-    guard = KeyGuard(settings.owners)
+    guard = KeyGuard(settings.keys)
     app = FastAPI(
         title="dynwork",
         version=__version__,
@@ -63,12 +63,12 @@ def build(settings: ApiSettings, outside: Outside) -> tuple[FastAPI, Submissions
     app.add_middleware(Access, metrics=metrics, clock=outside.clock, new_id=outside.new_id)
     bounds = enqueue.Bounds(settings.body_bytes_max, settings.iterations_max)
     for routes in (
-        enqueue.router(submissions, bounds, outside.kind_named, outside.new_id, metrics),
-        results.router(gateway),
-        jobs.router(gateway),
-        fleet.router(gateway),
+        enqueue.router(guard, submissions, bounds, outside.kind_named, outside.new_id, metrics),
+        results.router(guard, gateway),
+        jobs.router(guard, gateway),
+        fleet.router(guard, gateway),
     ):
-        app.include_router(routes, dependencies=[Depends(guard)])
+        app.include_router(routes)
     page_guard = _open if pages_are_open(settings) else guard.page
     app.include_router(health.pages(metrics.registry, gateway.missing, page_guard))
     app.include_router(pages.router(page_guard))

@@ -16,12 +16,13 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.requests import ClientDisconnect
 
 from dynwork import errors
-from dynwork.api.auth import owner
+from dynwork.api.auth import KeyGuard, owner
 from dynwork.api.metrics import Metrics
 from dynwork.api.parameters import WholeNumber
 from dynwork.api.refusals import refusals
 from dynwork.api.submissions import Submissions
 from dynwork.kinds import DEFAULT_KIND, Kind, Starter
+from dynwork.rights import Right
 from dynwork.wire import Accepted, NewJob
 
 BODY = {
@@ -42,6 +43,7 @@ class Bounds:
 
 
 def router(
+    guard: KeyGuard,
     submissions: Submissions,
     bounds: Bounds,
     kind_named: Callable[[str], Kind],
@@ -55,6 +57,7 @@ def router(
         "/enqueue",
         status_code=202,
         response_model=Accepted,
+        dependencies=[guard.needs(Right.SUBMIT)],
         summary="Hand in a buffer",
         description=(
             "The request body is the buffer. Its hash is computed `iterations` times over: SHA-512 of the buffer, then"

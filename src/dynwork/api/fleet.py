@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from dynwork.api.auth import KeyGuard
 from dynwork.api.gateway import Gateway
 from dynwork.api.refusals import refusals
+from dynwork.rights import Right
 from dynwork.wire import Fleet, FleetReply, Stats, StatsReply
 
 
-def router(gateway: Gateway) -> APIRouter:
+def router(guard: KeyGuard, gateway: Gateway) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["system"])
 
     @routes.get(
         "/fleet",
+        dependencies=[guard.needs(Right.READ)],
         summary="Who computes",
         description="The workers, the machines they run on, and the latest decision to grow or to shrink.",
         responses=refusals(),
@@ -24,6 +27,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.get(
         "/stats",
+        dependencies=[guard.needs(Right.READ)],
         summary="The queue in numbers",
         description="Jobs in each state, the work ahead in steps and in seconds, and how fast it comes and goes.",
         responses=refusals(),

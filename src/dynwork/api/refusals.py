@@ -7,11 +7,22 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from dynwork.errors import DynworkError, ForeignSiteError, NoOrchestratorError, UnauthorizedError
+from dynwork.errors import (
+    DynworkError,
+    ForbiddenError,
+    ForeignSiteError,
+    NoOrchestratorError,
+    UnauthorizedError,
+)
 from dynwork.problems import MEDIA_TYPE, STATUS
 from dynwork.wire import Problem
 
-ALWAYS: tuple[type[DynworkError], ...] = (UnauthorizedError, ForeignSiteError, NoOrchestratorError)
+ALWAYS: tuple[type[DynworkError], ...] = (
+    UnauthorizedError,
+    ForbiddenError,
+    ForeignSiteError,
+    NoOrchestratorError,
+)
 """What every call that needs a key may refuse."""
 
 

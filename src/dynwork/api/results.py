@@ -8,22 +8,24 @@ from fastapi import APIRouter, Query, Request
 
 from dynwork import errors
 from dynwork.api import cursor
-from dynwork.api.auth import owner
+from dynwork.api.auth import KeyGuard, seen_by
 from dynwork.api.gateway import Gateway
 from dynwork.api.parameters import WholeNumber
 from dynwork.api.refusals import refusals
+from dynwork.rights import Right
 from dynwork.wire import CompletedReply, CompletedView, ResultsPage, ResultsReply
 
 TOP_MAX = 10_000
 LIMIT_MAX = 1000
 
 
-def router(gateway: Gateway) -> APIRouter:
+def router(guard: KeyGuard, gateway: Gateway) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["results"])
 
     @routes.post(
         "/pullCompleted",
+        dependencies=[guard.needs(Right.READ)],
         summary="The newest hashes",
         description="Your jobs that succeeded, newest first. Nothing is removed: ask again and they are still there.",
         responses=refusals(errors.InvalidInputError),
@@ -32,11 +34,12 @@ def router(gateway: Gateway) -> APIRouter:
         request: Request,
         top: Annotated[WholeNumber, Query(ge=1, le=TOP_MAX, description="How many at most.")] = 10,
     ) -> list[CompletedView]:
-        reply = await gateway.ask("GET", "/internal/completed", CompletedReply, {"owner": owner(request), "top": top})
+        reply = await gateway.ask("GET", "/internal/completed", CompletedReply, {**seen_by(request), "top": top})
         return reply.results
 
     @routes.get(
         "/results",
+        dependencies=[guard.needs(Right.READ)],
         summary="Everything that ended, in order",
         description=(
             "Every job of yours that ended, in whatever way, in the order in which that was made durable. Pass `next`"
@@ -50,7 +53,7 @@ def router(gateway: Gateway) -> APIRouter:
         after: Annotated[str | None, Query(max_length=64, description="`next` of the page before.")] = None,
         limit: Annotated[WholeNumber, Query(ge=1, le=LIMIT_MAX, description="How many at most.")] = 100,
     ) -> ResultsPage:
-        params: dict[str, str | int] = {"owner": owner(request), "limit": limit}
+        params: dict[str, str | int] = {**seen_by(request), "limit": limit}
         if after is not None:
             params["after"] = cursor.decode(after)
         reply = await gateway.ask("GET", "/internal/results", ResultsReply, params)

@@ -115,7 +115,7 @@ class FakeOrchestrators(httpx.AsyncBaseTransport):
         return httpx.Response(200, content=reply.model_dump_json())
 
     def _carry_out(self, request: httpx.Request) -> wire.Reply:
-        owner = request.url.params.get("owner", "")
+        owner = request.url.params.get("owner")
         match [request.method, *request.url.path.removeprefix("/internal/").split("/")]:
             case ["POST", "submit"]:
                 return self._submit(wire.Submit.model_validate_json(request.content))
@@ -154,12 +154,16 @@ class FakeOrchestrators(httpx.AsyncBaseTransport):
                 self.finish(first.job_id, first.state.hex())
         return wire.Submitted(job_id=first.job_id)
 
-    def _owned(self, owner: str, job_id: str) -> JobView:
-        if job_id not in self.jobs or self.jobs[job_id].owner != owner:
+    def _sees(self, owner: str | None, job_id: str) -> bool:
+        """No owner: an admin asks, who sees everybody's."""
+        return owner is None or self.jobs[job_id].owner == owner
+
+    def _owned(self, owner: str | None, job_id: str) -> JobView:
+        if job_id not in self.jobs or not self._sees(owner, job_id):
             raise errors.NotFoundError(f"there is no job {job_id}")
         return self.views[job_id]
 
-    def _cancel(self, owner: str, job_id: str) -> wire.JobReply:
+    def _cancel(self, owner: str | None, job_id: str) -> wire.JobReply:
         view = self._owned(owner, job_id)
         if view.state in ("succeeded", "dead"):
             raise errors.JobFinishedError(f"the job is {view.state}")
@@ -168,8 +172,8 @@ class FakeOrchestrators(httpx.AsyncBaseTransport):
             self.ended.append(job_id)
         return wire.JobReply(job=self.views[job_id])
 
-    def _completed(self, owner: str, top: int) -> wire.CompletedReply:
-        mine = [self.views[job_id] for job_id in reversed(self.ended) if self.jobs[job_id].owner == owner]
+    def _completed(self, owner: str | None, top: int) -> wire.CompletedReply:
+        mine = [self.views[job_id] for job_id in reversed(self.ended) if self._sees(owner, job_id)]
         return wire.CompletedReply(
             results=[
                 wire.CompletedView(
@@ -180,11 +184,11 @@ class FakeOrchestrators(httpx.AsyncBaseTransport):
             ][:top]
         )
 
-    def _results(self, owner: str, after: int, limit: int) -> wire.ResultsReply:
+    def _results(self, owner: str | None, after: int, limit: int) -> wire.ResultsReply:
         if after < self.retired:
             raise errors.CursorExpiredError("entries after this cursor may have been deleted")
         fresh = [(place, job_id) for place, job_id in enumerate(self.ended, 1) if place > after]
-        mine = [(place, self.views[job_id]) for place, job_id in fresh if self.jobs[job_id].owner == owner][:limit]
+        mine = [(place, self.views[job_id]) for place, job_id in fresh if self._sees(owner, job_id)][:limit]
         return wire.ResultsReply(
             results=[wire.ResultView(**{**view.model_dump(), "completed_at": CREATED_AT}) for _, view in mine],
             next=mine[-1][0] if len(mine) == limit else len(self.ended),
