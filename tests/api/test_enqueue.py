@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dynwork import errors
-from dynwork.api import enqueue
+from dynwork.api import bodies
 from dynwork.testing.api import ONE, TOKEN, TWO, api_instance
 from dynwork.testing.orchestrators import LOST, REFUSED, FakeOrchestrators, refusing, replying
 
@@ -190,7 +190,7 @@ async def test_a_body_that_never_ends_is_given_up_and_leaves_its_place(monkeypat
         yield b"begun"
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(enqueue, "BODY_S_MAX", 0.01)
+    monkeypatch.setattr(bodies, "BODY_S_MAX", 0.01)
     async with api_instance(FakeOrchestrators(), submit_pending_max=1) as api:
         answer = await api.client.put("/enqueue?iterations=1", content=stalled())
         assert (answer.status_code, answer.json()["code"]) == (400, "client_gone")

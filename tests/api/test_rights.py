@@ -29,6 +29,7 @@ KEYS: dict[str, Any] = {
 }
 NEEDED = {
     "PUT /enqueue": "submit",
+    "POST /jobs": "submit",
     "POST /pullCompleted": "read",
     "GET /results": "read",
     "GET /jobs/{job_id}": "read",
@@ -46,13 +47,19 @@ def guarded(app: FastAPI) -> Iterator[tuple[str, str]]:
                 yield method, route.path or ""
 
 
+BODIES: dict[str, bytes] = {
+    "PUT /enqueue": b"x",
+    "POST /jobs": json.dumps({"jobs": [{"data": "eA==", "iterations": 2}]}).encode(),
+}
+
+
 async def call(api: ApiBench, route: str, key: str, job_id: str | None = None) -> httpx.Response:
     method, path = route.split(" ")
     return await api.client.request(
         method,
         path.replace("{job_id}", job_id or new_id()),
         params={"iterations": 2} if path == "/enqueue" else {},
-        content=b"x" if path == "/enqueue" else None,
+        content=BODIES.get(route),
         headers={"Authorization": f"Bearer {key}"},
     )
 

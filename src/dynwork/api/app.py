@@ -10,9 +10,10 @@ from fastapi import FastAPI, Request
 
 from dynwork import __version__, health, problems
 from dynwork.addresses import is_loopback
-from dynwork.api import enqueue, fleet, jobs, pages, results
+from dynwork.api import bulk, enqueue, fleet, jobs, pages, results
 from dynwork.api.access import Access
 from dynwork.api.auth import KeyGuard
+from dynwork.api.bodies import Bounds
 from dynwork.api.gateway import Gateway
 from dynwork.api.metrics import Metrics
 from dynwork.api.refusals import describe
@@ -61,9 +62,11 @@ def build(settings: ApiSettings, outside: Outside) -> tuple[FastAPI, Submissions
     app.openapi = partial(describe, app)  # type: ignore[method-assign] # FastAPI's documented way
     problems.install(app)
     app.add_middleware(Access, metrics=metrics, clock=outside.clock, new_id=outside.new_id)
-    bounds = enqueue.Bounds(settings.body_bytes_max, settings.iterations_max)
+    bounds = Bounds(settings.body_bytes_max, settings.iterations_max)
+    reader = bulk.Reader(settings.iterations_max, outside.kind_named, outside.new_id)
     for routes in (
         enqueue.router(guard, submissions, bounds, outside.kind_named, outside.new_id, metrics),
+        bulk.router(guard, submissions, bounds, reader),
         results.router(guard, gateway),
         jobs.router(guard, gateway),
         fleet.router(guard, gateway),

@@ -6,22 +6,19 @@ has made the job durable, and names the id that it is durable under.
 
 # No `from __future__ import annotations` here: annotations hold bounds from the settings, made anew for each router.
 
-import asyncio
 from collections.abc import Callable
-from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from starlette.requests import ClientDisconnect
 
 from dynwork import errors
 from dynwork.api.auth import KeyGuard, owner
+from dynwork.api.bodies import Bounds, receive
 from dynwork.api.metrics import Metrics
 from dynwork.api.parameters import WholeNumber
 from dynwork.api.refusals import refusals
 from dynwork.api.submissions import Submissions
-from dynwork.kinds import DEFAULT_KIND, Kind, Starter
+from dynwork.kinds import DEFAULT_KIND, Kind
 from dynwork.rights import Right
 from dynwork.wire import Accepted, NewJob
 
@@ -30,16 +27,6 @@ BODY = {
     "description": "The buffer, 1 byte or more.",
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
-BODY_S_MAX = 300.0
-"""Longest that a body may take to arrive, seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What is accepted: bytes in a buffer, iterations of a job."""
-
-    body_bytes_max: int
-    iterations_max: int
 
 
 def router(
@@ -90,7 +77,9 @@ def router(
     ) -> Response:
         starter = kind_named(kind).start()
         with submissions.admitted():
-            size = await stream_into(starter, request, bounds.body_bytes_max)
+            size = await receive(request, bounds.body_bytes_max, starter.update)
+            if size == 0:
+                raise errors.EmptyBodyError("send the buffer as the request's body: 1 byte or more")
             metrics.received.inc(size)
             state, done = starter.finish()
             job = NewJob(
@@ -107,34 +96,3 @@ def router(
         return Response(Accepted(job_id=job_id).model_dump_json(), 202, media_type="application/json")
 
     return routes
-
-
-async def stream_into(starter: Starter, request: Request, body_bytes_max: int) -> int:
-    """Feed the body to ``starter`` piece by piece; return its length in bytes.
-
-    Raises ``BodyTooLargeError`` as soon as that is known, ``EmptyBodyError``, and ``ClientGoneError`` if it breaks off.
-    """
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > body_bytes_max:
-        raise _too_large(body_bytes_max)
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_S_MAX), aclosing(request.stream()) as pieces:
-            async for piece in pieces:
-                size += len(piece)
-                if size > body_bytes_max:
-                    raise _too_large(body_bytes_max)
-                starter.update(piece)
-    except ClientDisconnect:
-        raise errors.ClientGoneError(f"the connection closed after {size} bytes; nothing was submitted") from None
-    except TimeoutError:
-        raise errors.ClientGoneError(
-            f"the body was not complete after {BODY_S_MAX:.0f} s ({size} bytes came); nothing was submitted"
-        ) from None
-    if size == 0:
-        raise errors.EmptyBodyError("send the buffer as the request's body: 1 byte or more")
-    return size
-
-
-def _too_large(body_bytes_max: int) -> errors.BodyTooLargeError:
-    return errors.BodyTooLargeError(f"a buffer has at most {body_bytes_max} bytes; nothing was submitted")

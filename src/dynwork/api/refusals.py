@@ -15,7 +15,7 @@ from dynwork.errors import (
     UnauthorizedError,
 )
 from dynwork.problems import MEDIA_TYPE, STATUS
-from dynwork.wire import Problem
+from dynwork.wire import BulkJob, Problem, Wire
 
 ALWAYS: tuple[type[DynworkError], ...] = (
     UnauthorizedError,
@@ -24,6 +24,10 @@ ALWAYS: tuple[type[DynworkError], ...] = (
     NoOrchestratorError,
 )
 """What every call that needs a key may refuse."""
+
+
+READ_BY_HAND: tuple[type[Wire], ...] = (BulkJob,)
+"""Models of bodies that routes read themselves, which FastAPI therefore does not see."""
 
 
 def refusals(*kinds: type[DynworkError]) -> dict[int | str, dict[str, Any]]:
@@ -37,6 +41,8 @@ def refusals(*kinds: type[DynworkError]) -> dict[int | str, dict[str, Any]]:
 def describe(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document, every problem under its own media type."""
     document = FastAPI.openapi(app)
+    for model in READ_BY_HAND:
+        document["components"]["schemas"].setdefault(model.__name__, model.model_json_schema())
     for operations in document["paths"].values():
         for operation in operations.values():
             for response in operation["responses"].values():

@@ -63,26 +63,39 @@ class Submissions:
         metrics.pending.set_function(lambda: self._pending)
 
     @contextmanager
-    def admitted(self) -> Generator[None]:
-        """Hold a place among the pending submissions. Raises ``UnavailableError`` if all are taken."""
-        if self._pending >= self._limits.pending_max:
+    def admitted(self, jobs: int = 1) -> Generator[None]:
+        """Hold ``jobs`` places among the pending submissions. Raises ``UnavailableError`` if so many are not free."""
+        if self._pending + jobs > self._limits.pending_max:
             raise errors.UnavailableError(f"{self._pending} submissions are pending in this API instance: try again")
-        self._pending += 1
+        self._pending += jobs
         try:
             yield
         finally:
-            self._pending -= 1
+            self._pending -= jobs
 
     async def submit(self, job: NewJob) -> str:
         """Return the id under which ``job`` is durable: its own, or the first one's of the same key.
 
         Raises the refusal, or ``NoOrchestratorError``: then the outcome is unknown.
         """
+        return await self._enter(job).answer
+
+    async def submit_all(self, jobs: Sequence[NewJob]) -> list[str | errors.DynworkError]:
+        """Submit many at once; return for each, in order, what :meth:`submit` returns or raises."""
+        answers = [self._enter(job).answer for job in jobs]
+        told: list[str | errors.DynworkError] = []
+        for answer in await asyncio.gather(*answers, return_exceptions=True):
+            if isinstance(answer, BaseException) and not isinstance(answer, errors.DynworkError):
+                raise answer
+            told.append(answer)
+        return told
+
+    def _enter(self, job: NewJob) -> _Waiting:
         waiting = _Waiting(self._tickets, job, asyncio.get_running_loop().create_future())
         self._tickets += 1
         self._queue.append(waiting)
         self._arrived.set()
-        return await waiting.answer
+        return waiting
 
     async def run(self) -> None:
         """Send until cancelled."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from dynwork.wire.base import Prose, Wire
+from dynwork.wire.base import STEPS_MAX, Prose, Wire
 
 BULK_JOBS_MAX = 1000
 """Jobs in one ``POST /jobs``."""
@@ -54,6 +54,25 @@ class JobsPage(Wire):
 
     jobs: list[JobView]
     next: str | None
+
+
+class BulkJob(Wire):
+    """One item of ``POST /jobs``: the buffer itself, or, for ``sha512-chain``, nothing but its digest."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    data: Annotated[str | None, Field(description="The buffer, in base64 (RFC 4648, section 4).")] = None
+    sha512: Annotated[
+        str | None,
+        Field(pattern=r"^[0-9a-fA-F]{128}$", description="In place of `data`: the SHA-512 of the buffer, in hex."),
+    ] = None
+    iterations: Annotated[int, Field(ge=1, le=STEPS_MAX, description="How often to hash, in all.")]
+    priority: Annotated[int, Field(ge=0, le=9, description="9 goes first.")] = 5
+    kind: Annotated[str, Field(min_length=1, max_length=64, description="The kind of work.")] = "sha512-chain"
+    key: Annotated[
+        str | None,
+        Field(min_length=1, max_length=256, pattern=r"^[\x20-\x7e]+$", description="The job's idempotency key."),
+    ] = None
 
 
 class BulkJobs(Wire):

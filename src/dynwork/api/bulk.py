@@ -1,0 +1,235 @@
+"""``POST /jobs``: many small jobs in one request.
+
+The message is read whole, so all such messages together are bounded in bytes, by what has arrived of them. Each item is
+judged for itself: one that is wrong gets its error in its place, and the others go on. Large messages are taken apart
+and hashed in a thread, away from the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+
+from dynwork import errors
+from dynwork.api.auth import KeyGuard, owner
+from dynwork.api.bodies import Bounds, receive
+from dynwork.api.refusals import refusals
+from dynwork.api.submissions import Submissions
+from dynwork.kinds import DEFAULT_KIND, Kind
+from dynwork.rights import Right
+from dynwork.wire import BulkFault, BulkJob, BulkJobs, BulkReply, BulkResult, NewJob
+
+HELD_BYTES_MAX = 64 * 1024**2
+"""Bytes of messages in memory at the same time; beyond: 503."""
+AT_ONCE_BYTES_MAX = 64 * 1024
+"""A message up to this long is taken apart in the event loop: a thread would take longer."""
+
+BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["jobs"],
+                "properties": {
+                    "jobs": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": 1000,
+                        "items": {"$ref": "#/components/schemas/BulkJob"},
+                    }
+                },
+            },
+            "examples": {
+                "buffers": {
+                    "summary": "Two buffers, with keys that make repeating harmless",
+                    "value": {
+                        "jobs": [
+                            {"data": "aGVsbG8=", "iterations": 100000, "key": "run-7/1"},
+                            {"data": "d29ybGQ=", "iterations": 5, "priority": 9, "key": "run-7/2"},
+                        ]
+                    },
+                },
+                "digests": {
+                    "summary": "A buffer that was hashed once where it is",
+                    "value": {
+                        "jobs": [
+                            {
+                                "sha512": hashlib.sha512(b"hello").hexdigest(),
+                                "iterations": 100000,
+                            }
+                        ]
+                    },
+                },
+            },
+        }
+    },
+}
+
+
+class Held:
+    """The bytes of messages that are in memory."""
+
+    def __init__(self, bytes_max: int = HELD_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._bytes = 0
+
+    @contextmanager
+    def message(self) -> Generator[Message]:
+        """Hold one message; what it took is given back at the end."""
+        message = Message(self)
+        try:
+            yield message
+        finally:
+            self._bytes -= len(message.body)
+
+    def take(self, size: int) -> None:
+        """Let ``size`` more bytes be held. Raises ``UnavailableError``."""
+        if self._bytes + size > self._bytes_max:
+            raise errors.UnavailableError(f"{self._bytes} bytes of bulk submissions are being read here: try again")
+        self._bytes += size
+
+
+class Message:
+    """One message as it arrives."""
+
+    def __init__(self, held: Held) -> None:
+        self._held = held
+        self.body = bytearray()
+
+    def add(self, piece: bytes) -> None:
+        """Keep ``piece``. Raises ``UnavailableError``."""
+        self._held.take(len(piece))
+        self.body += piece
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Makes jobs of a message. ``kind_named`` raises ``UnknownKindError``."""
+
+    iterations_max: int
+    kind_named: Callable[[str], Kind]
+    new_id: Callable[[], str]
+
+    def read(self, owner_name: str, body: bytes) -> list[NewJob | errors.RefusedError]:
+        """Return for each item the job, or why there is none. Raises ``InvalidInputError`` if there are no items."""
+        try:
+            items = BulkJobs.model_validate_json(body).jobs
+        except ValidationError as error:
+            raise _invalid(error) from None
+        return [self._item(owner_name, item) for item in items]
+
+    def _item(self, owner_name: str, item: object) -> NewJob | errors.RefusedError:
+        try:
+            given = BulkJob.model_validate(item)
+            state, done = self._start(given)
+        except ValidationError as error:
+            return _invalid(error)
+        except errors.RefusedError as error:
+            return error
+        if given.iterations > self.iterations_max:
+            return errors.InvalidInputError(f"iterations: at most {self.iterations_max}")
+        return NewJob(
+            job_id=self.new_id(),
+            owner=owner_name,
+            key=given.key,
+            kind=given.kind,
+            state=state,
+            done=done,
+            total=given.iterations,
+            priority=given.priority,
+        )
+
+    def _start(self, given: BulkJob) -> tuple[bytes, int]:
+        """Return the state of the chain and the steps done."""
+        if (given.data is None) == (given.sha512 is None):
+            raise errors.InvalidInputError("an item has either data or sha512")
+        if given.sha512 is not None:
+            if given.kind != DEFAULT_KIND:
+                raise errors.InvalidInputError(f"sha512: only {DEFAULT_KIND} begins with a digest; send data")
+            return bytes.fromhex(given.sha512), 1
+        starter = self.kind_named(given.kind).start()
+        try:
+            buffer = base64.b64decode(given.data or "", validate=True)
+        except (binascii.Error, ValueError):
+            raise errors.InvalidInputError("data: not base64 (RFC 4648, section 4, with padding)") from None
+        if not buffer:
+            raise errors.EmptyBodyError("data: a buffer has 1 byte or more")
+        starter.update(buffer)
+        return starter.finish()
+
+
+def router(guard: KeyGuard, submissions: Submissions, bounds: Bounds, reader: Reader) -> APIRouter:
+    """Return the route."""
+    routes = APIRouter(tags=["work"])
+    held = Held()
+
+    @routes.post(
+        "/jobs",
+        dependencies=[guard.needs(Right.SUBMIT)],
+        status_code=202,
+        response_model=BulkReply,
+        summary="Hand in many jobs",
+        description=(
+            "Up to 1000 jobs in one message. Each is answered for itself and in order: its `job_id`, or the `error` for"
+            " which it was refused; the others are not affected. `repeated` tells that a key was known already."
+            " If none could be made durable the whole request is answered 503: repeat it with the same keys."
+        ),
+        openapi_extra={"requestBody": BODY},
+        responses=refusals(
+            errors.ClientGoneError,
+            errors.BodyTooLargeError,
+            errors.InvalidInputError,
+            errors.QueueFullError,
+            errors.UnavailableError,
+        ),
+    )
+    async def enqueue_many(request: Request) -> Response:
+        with held.message() as message:
+            await receive(request, bounds.body_bytes_max, message.add)
+            read = partial(reader.read, owner(request), bytes(message.body))
+            items = await asyncio.to_thread(read) if len(message.body) > AT_ONCE_BYTES_MAX else read()
+        jobs = [item for item in items if isinstance(item, NewJob)]
+        with submissions.admitted(len(jobs)):
+            answers = await submissions.submit_all(jobs)
+        reply = BulkReply(results=_results(items, answers))
+        return Response(reply.model_dump_json(exclude_none=True), 202, media_type="application/json")
+
+    return routes
+
+
+def _results(
+    items: Sequence[NewJob | errors.RefusedError], answers: Sequence[str | errors.DynworkError]
+) -> list[BulkResult]:
+    """Put the answers where the items were. Raises what befell all of them, if that may pass."""
+    unavailable = [answer for answer in answers if isinstance(answer, errors.UnavailableError)]
+    if unavailable and len(unavailable) == len(items):
+        raise unavailable[0]
+    waiting = iter(answers)
+    results = []
+    for item in items:
+        answer = next(waiting) if isinstance(item, NewJob) else item
+        if isinstance(answer, str):
+            repeated = True if isinstance(item, NewJob) and answer != item.job_id else None
+            results.append(BulkResult(job_id=answer, repeated=repeated))
+        else:
+            results.append(BulkResult(error=BulkFault(code=answer.code, detail=answer.detail)))
+    return results
+
+
+def _invalid(error: ValidationError) -> errors.InvalidInputError:
+    """Say which fields are wrong, and why; never their values."""
+    found = [
+        {"field": ".".join(map(str, item["loc"])) or "body", "message": item["msg"]}
+        for item in error.errors(include_url=False, include_input=False, include_context=False)[:20]
+    ]
+    return errors.InvalidInputError("; ".join(f"{item['field']}: {item['message']}" for item in found), errors=found)
