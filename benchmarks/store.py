@@ -37,9 +37,9 @@ from dynwork.orchestrator.core.leasing import LeasePolicy
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
 from dynwork.orchestrator.store.commands import Ask, Held, Receipt, Report, Round
-from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.postgres import PostgresStore
 from dynwork.orchestrator.store.sqlite import SqliteStore
+from dynwork.orchestrator.store.values import Rules
 from dynwork.up.ports import free_api_port
 from dynwork.up.postgres import LocalPostgres, ServerOptions
 

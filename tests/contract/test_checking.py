@@ -17,8 +17,8 @@ from dynwork.orchestrator.store import checking, leadership, registry, sweeping,
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.commands import Ask, Held, Report, Round
 from dynwork.orchestrator.store.migrate import migrate
-from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.round import carry_out
+from dynwork.orchestrator.store.values import Rules
 
 NOW = 1e9
 

@@ -20,8 +20,8 @@ from dynwork.orchestrator.core.worker import Pace, WorkerFacts
 from dynwork.orchestrator.store import tables
 from dynwork.orchestrator.store.commands import Ask, Heartbeat, Held, Report, Round
 from dynwork.orchestrator.store.migrate import migrate
-from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.round import carry_out
+from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.statements import Statement, statements_of_the_hot_path, watched
 
 FACTS = WorkerFacts("w1", "i1", {"sha512-chain": Pace(1e6, 1e6, 2)})
@@ -53,6 +53,17 @@ def test_no_statement_of_the_hot_path_scans_the_jobs(conn: Connection) -> None:
     statements = statements_of_the_hot_path(conn)
     scans = [plan for plan in plans(conn, statements) if plan.startswith("SCAN job")]
     assert [scan for scan in scans if "INDEX job_leases" not in scan and "INDEX job_position" not in scan] == []
+
+
+def test_a_list_of_one_owner_s_jobs_walks_past_nobody_else_s(conn: Connection) -> None:
+    statements = statements_of_the_hot_path(conn)
+    lists = [one for one in statements if "job.owner = ?" in one[0] and "ORDER BY job.job_id DESC" in one[0]]
+    ways = {plan.partition(" (")[0] for plan in plans(conn, lists)}
+    assert ways == {
+        "SEARCH job USING INDEX job_owner",
+        "SEARCH job USING COVERING INDEX job_owner",
+        "SEARCH job USING INDEX job_set_aside",
+    }
 
 
 @pytest.mark.parametrize("kinds", [("sha512-chain",), ("other", "sha512-chain")])

@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 from dynwork.errors import StoreLockedError, StoreUnavailableError
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.store.commands import Round
-from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.sqlite import SqliteStore
+from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.store_driver import StoreDriver, job_id, submission
 
 

@@ -29,6 +29,10 @@ class TestFeed(store_contract.FeedContract):
     pass
 
 
+class TestLists(store_contract.ListContract):
+    pass
+
+
 class TestFleet(store_contract.FleetContract):
     pass
 

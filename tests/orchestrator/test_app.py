@@ -18,10 +18,12 @@ HEALTH = {"/livez", "/readyz", "/metrics"}
 WORKERS = {"/internal/lease", "/internal/heartbeat", "/internal/report"}
 API = {
     "/internal/submit",
+    "/internal/jobs",
     "/internal/jobs/{job_id}",
     "/internal/jobs/{job_id}/cancel",
     "/internal/completed",
     "/internal/results",
+    "/internal/tail",
     "/internal/stats",
     "/internal/fleet",
 }
@@ -197,8 +199,10 @@ async def test_values_of_a_bad_message_are_not_repeated(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["results?after=0", "results?owner=local&after=-1", "results?owner=local&limit=0", "results?owner=local&limit=1001",
-     "completed?owner=local&top=0", "completed?owner=local&top=10001", "completed", "jobs/nonsense?owner=local"],
+    ["results?owner=local&after=-1", "results?owner=local&limit=0", "results?owner=local&limit=1001",
+     "results?owner=", "completed?owner=local&top=0", "completed?owner=local&top=10001", "jobs/nonsense?owner=local",
+     "jobs?state=sleeping", "jobs?before=nonsense", "jobs?limit=0", "jobs?limit=1001", "tail?after=-1",
+     "tail?wait_s=61", "tail?wait_s=nan"],
 )  # fmt: skip
 async def test_parameters_have_bounds(bench: Bench, query: str) -> None:
     assert (await bench.http.get(f"/internal/{query}")).status_code == 422
@@ -238,6 +242,31 @@ async def test_the_job_of_another_owner_is_not_found(bench: Bench) -> None:
     for method, path in (("GET", ""), ("POST", "/cancel")):
         answer = await bench.http.request(method, f"/internal/jobs/{job_id(1)}{path}?owner=other")
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_without_an_owner_a_job_is_reached_whose_ever_it_is(bench: Bench) -> None:
+    await bench.submit(1)
+    await bench.submit(2, total=1)
+    for path, found in (("results", [job_id(2)]), ("completed", [job_id(2)])):
+        everybody = (await bench.http.get(f"/internal/{path}")).json()["results"]
+        assert [one["job_id"] for one in everybody] == found
+        assert (await bench.http.get(f"/internal/{path}?owner=other")).json()["results"] == []
+    assert (await bench.http.get(f"/internal/jobs/{job_id(1)}")).json()["job"]["owner"] == OWNER
+    assert (await bench.http.post(f"/internal/jobs/{job_id(1)}/cancel")).json()["job"]["state"] == "cancelled"
+
+
+async def test_jobs_are_listed_by_owner_and_state_page_by_page(bench: Bench) -> None:
+    await bench.submit(1, 2, 3)
+    await bench.submit(4, total=1)
+
+    async def listed(query: str) -> tuple[list[str], str | None]:
+        reply = await bench.call(f"/internal/jobs?{query}", wire.JobsReply)
+        return [job.job_id for job in reply.jobs], reply.next
+
+    assert await listed("") == ([job_id(4), job_id(3), job_id(2), job_id(1)], None)
+    assert await listed(f"owner={OWNER}&state=queued&limit=2") == ([job_id(3), job_id(2)], job_id(2))
+    assert await listed(f"owner={OWNER}&state=queued&limit=2&before={job_id(2)}") == ([job_id(1)], None)
+    assert await listed("owner=other") == ([], None)
 
 
 async def test_cancelling_twice_is_the_same_and_what_has_ended_stays(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from dynwork.orchestrator.grace import Grace
 from dynwork.orchestrator.leader import TTL_S, Leader
 from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.outages import Outages
-from dynwork.orchestrator.store.port import Rules
+from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.orchestrator import Bench, ScriptedStore, StallClock
 
 

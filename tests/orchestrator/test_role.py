@@ -19,8 +19,9 @@ from dynwork.orchestrator.dispatch import Dispatch, Gone
 from dynwork.orchestrator.leader import Leader
 from dynwork.orchestrator.role import Outside, Scaler, WorkerGone, address, rules, run
 from dynwork.orchestrator.store.commands import Ask, Grant, Receipt, Round
-from dynwork.orchestrator.store.port import Rules, Store
+from dynwork.orchestrator.store.port import Store
 from dynwork.orchestrator.store.sqlite import SqliteStore
+from dynwork.orchestrator.store.values import Rules
 from dynwork.serving import Stop, bind, url_of
 from dynwork.settings import OrchestratorSettings, child_environment
 from dynwork.testing.orchestrator import OWNER, ScriptedStore, job_id, lease_message, new_job

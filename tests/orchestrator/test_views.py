@@ -10,7 +10,7 @@ from dynwork.orchestrator.core.instance import Instance, InstanceState
 from dynwork.orchestrator.core.job import Chain, Job, JobError, JobState, Lease
 from dynwork.orchestrator.core.machine import submit
 from dynwork.orchestrator.core.worker import Pace, Worker, WorkerFacts, WorkerState
-from dynwork.orchestrator.store.port import Totals
+from dynwork.orchestrator.store.values import Totals
 from dynwork.testing.orchestrator import KIND, job_id, submission
 
 AT = 1_700_000_000.25

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.postgres import PostgresStore
+from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.postgres import Databases, Opened
 from dynwork.testing.store_contract import RULES
 

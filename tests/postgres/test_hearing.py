@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from dynwork.orchestrator.store.postgres import PostgresStore
+from dynwork.orchestrator.store.values import News
 from dynwork.testing.postgres import Databases, Opened
 
 
@@ -15,28 +16,32 @@ class Ear:
 
     def __init__(self, store: PostgresStore) -> None:
         self._store = store
-        self.heard: asyncio.Queue[None] = asyncio.Queue()
+        self.heard: asyncio.Queue[News] = asyncio.Queue()
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """When this begins, the store listens: it says so by one hint."""
-        task = asyncio.ensure_future(self._store.listen(lambda: self.heard.put_nowait(None)))
+        """When this begins, the store listens: it says so by one hint of each kind."""
+        task = asyncio.ensure_future(self._store.listen(self.heard.put_nowait))
         try:
-            await self.heard.get()
+            assert await self.everything() == set(News)
             yield
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
+    async def everything(self) -> set[News]:
+        return {await self.heard.get() for _ in News}
+
 
 async def test_others_hear_an_announcement_and_its_maker_does_not(opened: Opened) -> None:
     speaker, other = Ear(await opened()), Ear(await opened())
     async with speaker.listening(), other.listening():
-        await speaker._store.announce()
-        await other.heard.get()
-        await other._store.announce()
-        await speaker.heard.get()
+        await speaker._store.announce(News.CLAIMABLE)
+        await speaker._store.announce(News.ENDED)
+        assert [await other.heard.get(), await other.heard.get()] == [News.CLAIMABLE, News.ENDED]
+        await other._store.announce(News.ENDED)
+        assert await speaker.heard.get() is News.ENDED
         assert speaker.heard.empty()
         assert other.heard.empty()
 
@@ -49,12 +54,11 @@ async def test_who_was_cut_off_listens_again_and_looks_at_once(opened: Opened, u
             " AND datname = current_database() AND pid <> pg_backend_pid()",
             url,
         )
-        await speaker.heard.get()
-        await other.heard.get()
-        await speaker._store.announce()
-        await other.heard.get()
+        assert await speaker.everything() == await other.everything() == set(News)
+        await speaker._store.announce(News.ENDED)
+        assert await other.heard.get() is News.ENDED
 
 
 async def test_who_does_not_listen_announces_nothing_and_needs_no_answer(opened: Opened) -> None:
     store = await opened()
-    await store.announce()
+    await store.announce(News.CLAIMABLE)

@@ -23,9 +23,11 @@ MANY_ROWS = """
     INSERT INTO job (job_id, owner, fingerprint, kind, priority, start_state, start_done, chain_state, done, total,
                      state, not_before, created_at, epoch, worker_id, attempts, losses, completed_at, position)
     SELECT gen_random_uuid(), 'local', 'f', 'sha512-chain', n % 10, '', 1, '', 1, 100,
-           CASE n % 3 WHEN 0 THEN 'queued' WHEN 1 THEN 'leased' ELSE 'succeeded' END,
-           n, n, 1, 'w' || n % 50, 0, 0, n, CASE n % 3 WHEN 2 THEN n END
+           CASE WHEN n % 100 = 99 THEN 'dead' WHEN n % 3 = 0 THEN 'queued' WHEN n % 3 = 1 THEN 'leased'
+                ELSE 'succeeded' END,
+           n, n, 1, 'w' || n % 50, 0, 0, n, CASE WHEN n % 100 = 99 OR n % 3 = 2 THEN n END
     FROM generate_series(1, 30000) AS n;
+    UPDATE cluster SET position = 30000;
     ANALYZE
 """
 Plan = list[dict[str, Any]]
@@ -69,6 +71,12 @@ async def test_the_hot_path_goes_by_the_order_of_an_index(
         assert [step["Node Type"] for step in plan[1:]] == ["Index Scan"]
         assert plan[-1]["Index Name"] == index
     steps = [(sql, step) for sql, plan in plans for step in plan]
+    by_id = [step for sql, step in steps if "Index Name" in step and "job.owner =" not in sql and "job_id = " in sql]
+    assert {step["Index Name"] for step in by_id} == {"job_pk"}
+    lists = [(sql, plan[-1]["Index Name"]) for sql, plan in plans if "job.owner =" in sql and "job_id DESC" in sql]
+    assert {index for _, index in lists} <= {"job_owner", "job_set_aside"}
+    if rows == MANY_ROWS:
+        assert [index for sql, index in lists if "state = 'dead'" in sql] == ["job_set_aside"]
     assert [one for one in steps if one[1].get("Relation Name") == "job" and one[1]["Node Type"] == "Seq Scan"] == []
     assert [one for one in steps if "FROM job" in one[0] and one[1]["Node Type"] in ("Sort", "Bitmap Heap Scan")] == []
 

@@ -14,7 +14,7 @@ from dynwork.orchestrator.core.job import Job, JobState
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import Pace
 from dynwork.orchestrator.store.commands import Round
-from dynwork.orchestrator.store.port import Rules
+from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.postgres import Opened
 from dynwork.testing.store_driver import OWNER, StoreDriver, ask, completed, lease_name, name_of, submission
 

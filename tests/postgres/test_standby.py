@@ -11,8 +11,8 @@ import pytest
 
 from dynwork.errors import StoreUnavailableError
 from dynwork.orchestrator.core.job import Job
-from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.postgres import PostgresStore
+from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.postgres import Databases, local_postgres
 from dynwork.testing.store_driver import OWNER, StoreDriver, job_id
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from dynwork.errors import StoreUnavailableError
-from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.postgres import PostgresStore
+from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.chaos.proxy import TcpProxy
 
 

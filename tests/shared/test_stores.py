@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from dynwork.cli import app
 from dynwork.compose import stores
 from dynwork.errors import ConfigurationError, StoreLockedError
-from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.postgres import PostgresStore
 from dynwork.orchestrator.store.sqlite import SqliteStore
+from dynwork.orchestrator.store.values import Rules
 from dynwork.settings import StoreSettings
 
 

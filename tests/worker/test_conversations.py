@@ -11,7 +11,7 @@ import pytest
 from dynwork import errors
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.core.leasing import LeasePolicy
-from dynwork.orchestrator.store.port import Rules
+from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.clock import FakeClock
 from dynwork.testing.one_worker import OneWorker, one_worker
 from dynwork.testing.orchestrators import LOST, REFUSED, Answer, Fault, held, refusing, replying

@@ -11,7 +11,7 @@ from dynwork.kinds.sha512_chain import Sha512Chain
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.core.leasing import LeasePolicy
 from dynwork.orchestrator.core.retry import RetryPolicy
-from dynwork.orchestrator.store.port import Rules
+from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.clock import FakeClock
 from dynwork.testing.kinds import expected
 from dynwork.testing.lanes import PLAIN, Wide

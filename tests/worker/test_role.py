@@ -24,7 +24,7 @@ from dynwork.kinds import Kind
 from dynwork.kinds.sha512_chain import KIND, Sha512Chain
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.core.retry import RetryPolicy
-from dynwork.orchestrator.store.port import Rules
+from dynwork.orchestrator.store.values import Rules
 from dynwork.orchestrators import Orchestrators
 from dynwork.serving import Stop, bind, url_of
 from dynwork.settings import WorkerSettings, child_environment

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from dynwork.errors import ConfigurationError
-from dynwork.orchestrator.store.port import Rules, Store
+from dynwork.orchestrator.store.port import Store
+from dynwork.orchestrator.store.values import Rules
 from dynwork.settings import StoreSettings
 
 SQLITE, POSTGRES = ("sqlite",), ("postgresql", "postgres")

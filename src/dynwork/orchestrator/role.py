@@ -19,6 +19,7 @@ from dynwork.addresses import is_unspecified
 from dynwork.clock import DisciplinedClock
 from dynwork.errors import ConfigurationError
 from dynwork.orchestrator import app, routes_api, routes_worker
+from dynwork.orchestrator.announcements import Announcements
 from dynwork.orchestrator.bodies import Replies
 from dynwork.orchestrator.core.leasing import LeasePolicy
 from dynwork.orchestrator.core.retry import RetryPolicy
@@ -33,8 +34,10 @@ from dynwork.orchestrator.registry import Registry
 from dynwork.orchestrator.reports import Reports
 from dynwork.orchestrator.rounds import WAITING_MAX, Rounds
 from dynwork.orchestrator.sampler import Sampler
-from dynwork.orchestrator.store.port import Leadership, Rules, Store
+from dynwork.orchestrator.store.port import Store
+from dynwork.orchestrator.store.values import Leadership, Rules
 from dynwork.orchestrator.sweep import Sweep
+from dynwork.orchestrator.tail import Tails
 from dynwork.orchestrator.timekeeper import Timekeeper
 from dynwork.orchestrator.wakes import Wakes
 from dynwork.serving import Background, Stop, serve, url_of
@@ -104,7 +107,9 @@ class Orchestrator:
         self.dispatch = Dispatch(self.rounds, parking, clock, metrics, settings.poll_wait_s_max)
         holder = ALONE if outside.alone else f"{url} {outside.new_id()}"
         self.registry = Registry(store, clock, outages, url, holder)
-        self.wakes = Wakes(parking, store, clock, outages, self.registry.has_peers)
+        self.announcements = Announcements(store, clock, outages, self.registry.has_peers)
+        self.wakes = Wakes(parking, store, clock, outages, self.announcements)
+        self.tails = Tails(store, clock, self.announcements)
         self.sweep = Sweep(store, clock, metrics, outages, settings.retention_s)
         self.leader = Leader(store, clock, metrics, outages, holder)
         self.timekeeper = Timekeeper(store, clock, metrics, outages)
@@ -119,7 +124,7 @@ class Orchestrator:
         replies = Replies(lambda: self.registry.living)
         self.app = app.create(
             settings,
-            for_api=routes_api.routes(desk, replies),
+            for_api=routes_api.routes(desk, self.tails, replies),
             for_workers=routes_worker.routes(
                 self.dispatch, Reports(self.rounds, leasing, metrics, outside.uniform), leasing, replies
             ),
@@ -135,7 +140,9 @@ class Orchestrator:
 
     def _listen(self) -> None:
         self.rounds.on_commit(self.wakes.committed)
-        self.sweep.on_claimable(self.wakes.nudge)
+        self.rounds.on_commit(lambda _round, receipt: self.tails.ended(receipt.ended))
+        self.sweep.on_swept(lambda swept: self.wakes.nudge(swept.claimable))
+        self.sweep.on_swept(lambda swept: self.tails.ended(swept.ended))
         self.sampler.on_sample(lambda sample: self.dispatch.drain(sample.workers))
 
     # -- what is shown of the fleet beside the store's rows
@@ -185,13 +192,14 @@ class Orchestrator:
         async def answer_parked() -> None:
             await stop.wait()
             self.dispatch.stop()
+            self.tails.stop()
 
         return [
             answer_parked,
             self.rounds.run,
             self.wakes.watch,
-            self.wakes.announce,
-            self.wakes.listen,
+            self.announcements.announce,
+            self.announcements.listen,
             self.timekeeper.run,
             self.registry.run,
             self.leader.run,

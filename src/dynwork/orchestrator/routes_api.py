@@ -9,19 +9,24 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from dynwork import logs, wire
 from dynwork.errors import DynworkError, NotFoundError
 from dynwork.orchestrator import bodies, messages, views
-from dynwork.orchestrator.core.job import Submission
+from dynwork.orchestrator.core.job import JobState, Submission
 from dynwork.orchestrator.rounds import Rounds
 from dynwork.orchestrator.sampler import Sampler
 from dynwork.orchestrator.store.commands import Cancel
 from dynwork.orchestrator.store.port import Store
+from dynwork.orchestrator.tail import Tails
 
 log = logs.get("dynwork.orchestrator.api")
 
-Owner = Annotated[wire.Id, Query()]
+Owner = Annotated[wire.Id | None, Query()]
+"""Whose jobs; absent: everybody's."""
 JobId = Annotated[wire.JobId, Path()]
 Position = Annotated[int | None, Query(ge=0, le=2**62)]
 Top = Annotated[int, Query(ge=1, le=10_000)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
+State = Annotated[wire.JobStateName | None, Query()]
+Before = Annotated[wire.JobId | None, Query()]
+WaitS = Annotated[wire.WaitSeconds, Query()]
 
 
 class FleetFacts(Protocol):
@@ -44,7 +49,7 @@ class FleetFacts(Protocol):
 
 
 class Desk:
-    """Answers for the jobs of one owner, and for the whole."""
+    """Answers for the jobs of one owner, or of everybody (``owner`` is ``None``), and for the whole."""
 
     def __init__(self, rounds: Rounds, store: Store, sampler: Sampler, fleet: FleetFacts, iterations_max: int) -> None:
         """``iterations_max``: most steps a job may have."""
@@ -66,23 +71,29 @@ class Desk:
             results=[messages.submitted(item if isinstance(item, DynworkError) else next(answers)) for item in read]
         )
 
-    async def job(self, owner: str, job_id: str) -> wire.JobReply:
+    async def job(self, owner: str | None, job_id: str) -> wire.JobReply:
         """Show a job. Raises ``NotFoundError``."""
         job = await self._store.job(owner, job_id)
         if job is None:
             raise NotFoundError(f"there is no job {job_id}")
         return wire.JobReply(job=views.job(job, self._sampler.latest.outlook))
 
-    async def cancel(self, owner: str, job_id: str) -> wire.JobReply:
+    async def jobs(self, owner: str | None, state: str | None, before: str | None, limit: int) -> wire.JobsReply:
+        """List jobs, newest first."""
+        page = await self._store.jobs(owner, JobState(state) if state else None, before, limit)
+        outlook = self._sampler.latest.outlook
+        return wire.JobsReply(jobs=[views.job(job, outlook) for job in page.jobs], next=page.next)
+
+    async def cancel(self, owner: str | None, job_id: str) -> wire.JobReply:
         """Cancel a job. Raises ``NotFoundError``, ``JobFinishedError``."""
         job = await self._rounds.cancel(Cancel(owner, job_id))
         return wire.JobReply(job=views.job(job, self._sampler.latest.outlook))
 
-    async def completed(self, owner: str, top: int) -> wire.CompletedReply:
+    async def completed(self, owner: str | None, top: int) -> wire.CompletedReply:
         """Show the newest succeeded jobs."""
         return wire.CompletedReply(results=views.completed(await self._store.newest_succeeded(owner, top)))
 
-    async def results(self, owner: str, after: int | None, limit: int) -> wire.ResultsReply:
+    async def results(self, owner: str | None, after: int | None, limit: int) -> wire.ResultsReply:
         """Show a page of the feed. Raises ``CursorExpiredError``."""
         page = await self._store.feed(owner, after, limit)
         return wire.ResultsReply(results=views.results(page.jobs), next=page.next)
@@ -108,7 +119,7 @@ class Desk:
         )
 
 
-def routes(desk: Desk, replies: bodies.Replies) -> APIRouter:
+def routes(desk: Desk, tails: Tails, replies: bodies.Replies) -> APIRouter:
     """Return the routes, without a guard."""
     router = APIRouter(prefix="/internal")
 
@@ -116,21 +127,29 @@ def routes(desk: Desk, replies: bodies.Replies) -> APIRouter:
     async def submit(request: Request) -> Response:
         return replies.of(await desk.submit(await bodies.read(request, wire.Submit)))
 
+    @router.get("/jobs")
+    async def jobs(owner: Owner = None, state: State = None, before: Before = None, limit: Limit = 100) -> Response:
+        return replies.of(await desk.jobs(owner, state, before, limit))
+
     @router.get("/jobs/{job_id}")
-    async def job(job_id: JobId, owner: Owner) -> Response:
+    async def job(job_id: JobId, owner: Owner = None) -> Response:
         return replies.of(await desk.job(owner, job_id))
 
     @router.post("/jobs/{job_id}/cancel")
-    async def cancel(job_id: JobId, owner: Owner) -> Response:
+    async def cancel(job_id: JobId, owner: Owner = None) -> Response:
         return replies.of(await desk.cancel(owner, job_id))
 
     @router.get("/completed")
-    async def completed(owner: Owner, top: Top = 10) -> Response:
+    async def completed(owner: Owner = None, top: Top = 10) -> Response:
         return replies.of(await desk.completed(owner, top))
 
     @router.get("/results")
-    async def results(owner: Owner, after: Position = None, limit: Limit = 1000) -> Response:
+    async def results(owner: Owner = None, after: Position = None, limit: Limit = 1000) -> Response:
         return replies.of(await desk.results(owner, after, limit))
+
+    @router.get("/tail")
+    async def tail(after: Position = None, wait_s: WaitS = 0) -> Response:
+        return replies.of(views.tail(await tails.follow(after, wait_s)))
 
     @router.get("/stats")
     async def stats() -> Response:

@@ -16,7 +16,8 @@ from dynwork.orchestrator.core.instance import Instance
 from dynwork.orchestrator.core.worker import Worker, WorkerState
 from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.outages import Outages
-from dynwork.orchestrator.store.port import Leadership, Store, Totals
+from dynwork.orchestrator.store.port import Store
+from dynwork.orchestrator.store.values import Leadership, Totals
 
 SAMPLE_S = 1.0
 """How often it looks, seconds."""

@@ -14,7 +14,8 @@ from dynwork.clock import Clock, Instant
 from dynwork.errors import StaleLeaderError, StoreUnavailableError
 from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.outages import Outages
-from dynwork.orchestrator.store.port import Store, Swept
+from dynwork.orchestrator.store.port import Store
+from dynwork.orchestrator.store.values import Swept
 
 log = logs.get("dynwork.orchestrator.sweep")
 
@@ -41,11 +42,11 @@ class Sweep:
         self._outages = outages
         self._grace = outages.grace
         self._retention_s = retention_s
-        self._claimable: list[Callable[[int], None]] = []
+        self._swept: list[Callable[[Swept], None]] = []
 
-    def on_claimable(self, listener: Callable[[int], None]) -> None:
-        """Call ``listener`` with the number of jobs that a sweep put back into the queue."""
-        self._claimable.append(listener)
+    def on_swept(self, listener: Callable[[Swept], None]) -> None:
+        """Call ``listener`` with what came of leases that expired."""
+        self._swept.append(listener)
 
     async def run(self, leadership: Callable[[], int | None]) -> None:
         """Sweep for ever, under the epoch that ``leadership`` names, whenever it names one."""
@@ -96,6 +97,5 @@ class Sweep:
         if swept.workers or swept.expired:
             log.info("leases_expired", worker_ids=swept.workers, leases=swept.expired, dead=swept.ended)
         self._metrics.expired.inc(swept.expired)
-        if swept.claimable:
-            for listener in self._claimable:
-                listener(swept.claimable)
+        for listener in self._swept:
+            listener(swept)

@@ -20,7 +20,7 @@ from dynwork.orchestrator.core.backlog import ahead
 from dynwork.orchestrator.core.instance import Instance
 from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.core.worker import Worker, WorkerState
-from dynwork.orchestrator.store.port import Totals
+from dynwork.orchestrator.store.values import Tail, Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,13 @@ def results(jobs: Sequence[Job]) -> list[wire.ResultView]:
         )
         for job in jobs
     ]
+
+
+def tail(tail: Tail) -> wire.TailReply:
+    """Show what ended, and whose it is."""
+    return wire.TailReply(
+        ended=[wire.EndedRef(job_id=ended.job_id, owner=ended.owner) for ended in tail.ended], next=tail.next
+    )
 
 
 def stats(totals: Totals, outlook: Outlook, rates: Rates, oldest_wait_s: float) -> wire.Stats:

@@ -2,7 +2,7 @@
 
 A round that made jobs claimable wakes as many asks as there are such jobs; a worker's own report wakes it if all its
 lanes were taken. Jobs beyond the asks that sleep here are announced to the other orchestrators, whose workers may be
-idle: outside of any transaction, one announcement for all that come together.
+idle.
 
 The watcher looks every second and at the next due time, however many are parked; a failure, which delays its job, makes
 it look for that time anew, and an announcement makes it look at once. Work that waits through a whole second although
@@ -12,46 +12,43 @@ asks are parked wakes them all. So a hint that is lost costs a second.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from dynwork.clock import Clock, Instant, wait_for_event
 from dynwork.errors import StoreUnavailableError
+from dynwork.orchestrator.announcements import Announcements
 from dynwork.orchestrator.core.machine import Failed
 from dynwork.orchestrator.outages import Outages
 from dynwork.orchestrator.parking import Parking
 from dynwork.orchestrator.store.commands import Receipt, Round
 from dynwork.orchestrator.store.port import Store
+from dynwork.orchestrator.store.values import News
 
 LOOK_S = 1.0
 """How often the watcher looks while anyone is parked, seconds."""
 LOOK_S_MIN = 0.001
 """Shortest pause between two looks: a due time a hair ahead must not make the watcher spin, seconds."""
 
-ANNOUNCE_S_MIN = 0.02
-"""Shortest pause between two announcements, seconds."""
-
 
 class Wakes:
-    """Wakes the asks parked in one orchestrator. :meth:`watch`, :meth:`announce` and :meth:`listen` must be running."""
+    """Wakes the asks parked in one orchestrator. :meth:`watch` must be running."""
 
     def __init__(
-        self, parking: Parking, store: Store, clock: Clock, outages: Outages, has_peers: Callable[[], bool]
+        self, parking: Parking, store: Store, clock: Clock, outages: Outages, announcements: Announcements
     ) -> None:
-        """``has_peers``: whether there is another orchestrator to announce anything to."""
         self._parking = parking
         self._store = store
         self._clock = clock
         self._outages = outages
-        self._has_peers = has_peers
+        self._announcements = announcements
         self._look = asyncio.Event()
-        self._untaken = asyncio.Event()
         self._head: Instant | None = None
         self._head_since = 0.0
+        announcements.on(News.CLAIMABLE, self._look.set)
 
     def nudge(self, claimable: int) -> None:
         """``claimable`` jobs may be claimed now that could not before."""
-        if self._parking.nudge(claimable) < claimable and self._has_peers():
-            self._untaken.set()
+        if self._parking.nudge(claimable) < claimable:
+            self._announcements.tell(News.CLAIMABLE)
 
     def committed(self, round_: Round, receipt: Receipt) -> None:
         """A round was committed."""
@@ -60,21 +57,6 @@ class Wakes:
             if isinstance(report.event, Failed):
                 self._look.set()
         self.nudge(receipt.claimable)
-
-    async def announce(self) -> None:
-        """Tell the other orchestrators of jobs that nobody sleeps for here, for ever."""
-        while True:
-            await self._untaken.wait()
-            self._untaken.clear()
-            try:
-                await self._store.announce()
-            except StoreUnavailableError as error:
-                self._outages.missed("announce", error)
-            await self._clock.sleep(ANNOUNCE_S_MIN)
-
-    async def listen(self) -> None:
-        """Look whenever another orchestrator announces something, for ever."""
-        await self._store.listen(self._look.set)
 
     async def watch(self) -> None:
         """Look for work that is due, for ever, while anyone is parked."""

@@ -25,6 +25,7 @@ from dynwork.errors import StoreUnavailableError
 from dynwork.orchestrator.role import Orchestrator, Outside, rules
 from dynwork.orchestrator.store.memory import MemoryStore
 from dynwork.orchestrator.store.port import Store
+from dynwork.orchestrator.store.values import News
 from dynwork.orchestrators import Orchestrators
 from dynwork.serving import Stop
 from dynwork.settings import OrchestratorSettings
@@ -92,9 +93,9 @@ class Connection:
         await self._passes()
         return self._clock.now() + self.ahead_s
 
-    async def listen(self, heed: Callable[[], None]) -> None:
+    async def listen(self, heed: Callable[[News], None]) -> None:
         """See :meth:`Store.listen`."""
-        await self._store.listen(lambda: None if self._health.cut else heed())
+        await self._store.listen(lambda news: None if self._health.cut else heed(news))
 
     async def _passes(self) -> None:
         await self._health.runs.wait()

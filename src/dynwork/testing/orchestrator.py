@@ -21,7 +21,7 @@ from dynwork.orchestrator.core.worker import Pace, WorkerFacts
 from dynwork.orchestrator.role import Orchestrator, Outside, rules
 from dynwork.orchestrator.store.commands import Ask, Held, Receipt, Round
 from dynwork.orchestrator.store.memory import MemoryStore
-from dynwork.orchestrator.store.port import Rules, Swept
+from dynwork.orchestrator.store.values import Rules, Swept
 from dynwork.serving import Stop
 from dynwork.settings import OrchestratorSettings
 from dynwork.testing.clock import FakeClock

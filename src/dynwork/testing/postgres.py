@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.postgres import PostgresStore
+from dynwork.orchestrator.store.values import Rules
 from dynwork.up.ports import free_api_port
 from dynwork.up.postgres import LocalPostgres, ServerOptions
 

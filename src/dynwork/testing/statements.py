@@ -6,13 +6,13 @@ from sqlalchemy import Connection, event
 
 from dynwork.ids import new_id
 from dynwork.orchestrator.core import machine
-from dynwork.orchestrator.core.job import Chain, Submission
+from dynwork.orchestrator.core.job import Chain, JobState, Submission
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
-from dynwork.orchestrator.store import claims, leadership, reading, sweeping
+from dynwork.orchestrator.store import claims, leadership, listing, reading, sweeping
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Held, Report, Round
-from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.round import carry_out
+from dynwork.orchestrator.store.values import Rules
 
 Statement = tuple[str, object]
 """The text, and one row of parameters."""
@@ -67,9 +67,13 @@ def statements_of_the_hot_path(conn: Connection) -> list[Statement]:
         sweeping.worker_gone(batch(), "w1")
         sweeping.retire(batch(), 1, NOW, 100)
         claims.next_due(batch())
-        reading.job(conn, "local", submission.job_id)
-        reading.newest_succeeded(conn, "local", 10)
-        reading.feed(conn, "local", None, 10)
+        for owner in ("local", None):
+            reading.job(conn, owner, submission.job_id)
+            reading.newest_succeeded(conn, owner, 10)
+            reading.feed(conn, owner, None, 10)
+            for state in (None, *JobState):
+                listing.jobs(conn, owner, state, None, 10)
+        reading.tail(conn, reading.tail(conn, None, 10).next, 10)
         reading.workers(conn)
     assert len(statements) > 20
     return statements

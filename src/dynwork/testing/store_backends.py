@@ -6,9 +6,10 @@ import itertools
 from pathlib import Path
 
 from dynwork.orchestrator.store.memory import MemoryStore
-from dynwork.orchestrator.store.port import Rules, Store
+from dynwork.orchestrator.store.port import Store
 from dynwork.orchestrator.store.postgres import PostgresStore
 from dynwork.orchestrator.store.sqlite import SqliteStore
+from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.postgres import Databases
 
 

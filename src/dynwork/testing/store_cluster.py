@@ -8,24 +8,20 @@ store is closed and opened in between. After each rule, what can be seen from ou
 # ruff: noqa: D102 — a rule is described by its name
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import precondition, rule
 
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.instance import Drained, Gone, Launched, Reported
-from dynwork.orchestrator.core.job import Job, JobState, Submission
+from dynwork.orchestrator.core.job import JobState, Submission
 from dynwork.orchestrator.core.worker import Pace, Paces, WorkerFacts
 from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Held, Report, Round
-from dynwork.orchestrator.store.port import FeedPage, Store, Totals
-from dynwork.testing.store_driver import KIND, START, job_id, name_of, state_after
+from dynwork.testing.store_driver import KIND, job_id, name_of, state_after
+from dynwork.testing.store_invariants import Invariants
 from dynwork.testing.store_strategies import (
-    NAMES,
-    OWNERS,
     PACES,
-    RULES,
     NamedLease,
     incarnations,
     named,
@@ -37,28 +33,10 @@ from dynwork.testing.store_strategies import (
     submissions,
     workers,
 )
-from dynwork.testing.store_twins import Twins
 
 
-class Cluster(RuleBasedStateMachine):
-    """Two stores, one life. A test module says what engine it is: :meth:`make`."""
-
-    @abstractmethod
-    def make(self) -> Store:
-        """Make a store of the engine; each time on the same data, which is empty at first."""
-
-    @initialize()
-    def start(self) -> None:
-        self.twins = Twins(RULES, self.make)
-        self.both = self.twins.both
-        self.now = START
-        self.leader_epoch = 0
-        self.known: dict[str, Job] = {}
-        self.retired = 0
-        self.cursor: dict[str, int | None] = dict.fromkeys(OWNERS)
-
-    def teardown(self) -> None:
-        self.twins.close()
+class Cluster(Invariants):
+    """The rules: what can happen to the two stores."""
 
     # -- names for leases
     def lease(self, spec: NamedLease) -> tuple[Held, str, str]:
@@ -206,45 +184,3 @@ class Cluster(RuleBasedStateMachine):
 
     def _commit(self, round_: Round) -> None:
         self.both(lambda store: store.commit(round_, self.now))
-
-    # -- what must hold after everything
-    @invariant()
-    def reads_are_equal(self) -> None:
-        async def everything(store: Store) -> tuple[list[Job | None], Totals, object]:
-            jobs = [await store.job(owner, job_id(name)) for owner in OWNERS for name in NAMES]
-            newest = [await store.newest_succeeded(owner, 3) for owner in OWNERS]
-            fleet = (await store.workers(), await store.instances(), await store.leadership())
-            rest = (newest, fleet, await store.next_due(self.now))
-            return jobs, await store.totals(), rest
-
-        answer = self.both(everything)
-        assert not isinstance(answer, str)
-        found, totals, _ = answer
-        jobs = {job.job_id: job for job in found if job is not None}
-        assert totals.queued + totals.leased + totals.succeeded + totals.dead + totals.cancelled == len(jobs)
-        assert totals.submitted == len(jobs) + self.retired, "acknowledged = queued + leased + terminal"
-        for before in self.known.values():
-            after = jobs.get(before.job_id)
-            if after is None or after.created_at != before.created_at or after.owner != before.owner:
-                assert before.terminal, "only ended jobs are deleted"
-            else:
-                assert after.chain.done >= before.chain.done
-                assert after.lease.epoch >= before.lease.epoch
-                assert not before.terminal or after == before
-        self.known = jobs
-        assert not self.both(lambda store: store.check())
-
-    @invariant()
-    def the_feed_is_followed_without_gap_or_repetition(self) -> None:
-        for owner in OWNERS:
-            self._follow(owner, self.cursor[owner])
-
-    def _follow(self, owner: str, cursor: int | None) -> None:
-        page = self.both(lambda store: store.feed(owner, cursor, 2))
-        if page == "cursor_expired":
-            self.cursor[owner] = None
-            return
-        assert isinstance(page, FeedPage)
-        ended = [job.position for job in self.known.values() if job.owner == owner and job.position is not None]
-        assert [job.position for job in page.jobs] == sorted(place for place in ended if place > (cursor or 0))[:2]
-        self.cursor[owner] = page.next

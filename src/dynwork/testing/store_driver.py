@@ -19,7 +19,8 @@ from dynwork.orchestrator.core.job import Chain, Instant, Job, JobState, Submiss
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import Pace, Paces, WorkerFacts
 from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Held, Pulse, Receipt, Report, Round
-from dynwork.orchestrator.store.port import Store, Swept
+from dynwork.orchestrator.store.port import Store
+from dynwork.orchestrator.store.values import Swept
 
 OWNER = "ann"
 STEPS = 100
@@ -179,7 +180,15 @@ class StoreDriver:
         """Hand a lease back."""
         return await self._report(released(worker, lease))
 
-    async def cancel(self, name: str, owner: str = OWNER) -> Job | DynworkError:
+    async def die(self, name: str, worker: str = "w9") -> Job:
+        """Let ``worker`` fail at a queued job until it is dead; nothing else may be claimable meanwhile."""
+        while not (job := await self.job(name)).terminal:
+            self.now = max(self.now, job.not_before)
+            assert await self.lease(worker) == f"{name}#{job.lease.epoch + 1}"
+            await self.fail(worker, f"{name}#{job.lease.epoch + 1}")
+        return job
+
+    async def cancel(self, name: str, owner: str | None = OWNER) -> Job | DynworkError:
         """Cancel a job."""
         return (await self.commit(Round(cancels=[Cancel(owner, job_id(name))]))).cancels[0]
 
@@ -213,6 +222,20 @@ class StoreDriver:
 
     async def _report(self, one: Report) -> Verdict:
         return (await self.commit(Round(reports=[one]))).verdicts[0]
+
+
+async def listed(store: Store, owner: str | None, state: JobState | None = None, limit: int = 100) -> list[Job]:
+    """List everything there is, page by page."""
+    found: list[Job] = []
+    before: str | None = None
+    while True:
+        page = await store.jobs(owner, state, before, limit)
+        assert len(page.jobs) <= limit
+        found += page.jobs
+        if page.next is None:
+            return found
+        assert before is None or page.next < before, "a page goes on where it began"
+        before = page.next
 
 
 def expect_job(answer: Job | DynworkError) -> Job:

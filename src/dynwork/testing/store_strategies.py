@@ -8,7 +8,7 @@ from dynwork.orchestrator.core.job import Chain, Submission
 from dynwork.orchestrator.core.leasing import LeasePolicy
 from dynwork.orchestrator.core.retry import RetryPolicy
 from dynwork.orchestrator.core.worker import Pace, Paces
-from dynwork.orchestrator.store.port import Rules
+from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.store_driver import KIND, job_id
 
 RULES = Rules(

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from dynwork.errors import DynworkError
 from dynwork.orchestrator.core.job import Job
 from dynwork.orchestrator.store.memory import MemoryStore
-from dynwork.orchestrator.store.port import Rules, Store
+from dynwork.orchestrator.store.port import Store
+from dynwork.orchestrator.store.values import Rules
 
 T = TypeVar("T")
 

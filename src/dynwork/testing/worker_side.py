@@ -19,7 +19,7 @@ from dynwork.orchestrator import messages
 from dynwork.orchestrator.core.job import Chain, Job, Submission
 from dynwork.orchestrator.store.commands import Cancel, Receipt, Round
 from dynwork.orchestrator.store.memory import MemoryStore
-from dynwork.orchestrator.store.port import Rules
+from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.orchestrators import Fault
 
 OWNER = "local"

@@ -19,7 +19,6 @@ from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState
 from dynwork.orchestrator.store import tables, tally
-from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.rows import (
     LEASED,
     SELECT_JOB,
@@ -32,6 +31,7 @@ from dynwork.orchestrator.store.rows import (
     worker_columns,
     worker_of,
 )
+from dynwork.orchestrator.store.values import Rules
 
 LIMIT_NONE = 2**31 - 1
 """More leases than one worker can hold."""

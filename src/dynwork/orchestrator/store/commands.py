@@ -69,9 +69,12 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The owner does not want the job. Answer: the job, or ``NotFoundError`` / ``JobFinishedError`` as a value."""
+    """The owner does not want the job. Answer: the job, or ``NotFoundError`` / ``JobFinishedError`` as a value.
 
-    owner: str
+    The owner ``None`` stands for everybody.
+    """
+
+    owner: str | None
     job_id: str
 
 

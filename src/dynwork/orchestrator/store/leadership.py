@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from dynwork.errors import StaleLeaderError
 from dynwork.orchestrator.core.job import Instant
 from dynwork.orchestrator.store import tables
-from dynwork.orchestrator.store.port import Leadership
+from dynwork.orchestrator.store.values import Leadership
 
 _l = tables.leadership.c
 _LAST = select(*_l)

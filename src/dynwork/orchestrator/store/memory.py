@@ -20,7 +20,7 @@ from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.core.worker import Worker
 from dynwork.orchestrator.store.commands import Receipt, Round
 from dynwork.orchestrator.store.memory_acts import Acts
-from dynwork.orchestrator.store.port import FeedPage, Rules, Swept, Totals
+from dynwork.orchestrator.store.values import Ended, FeedPage, JobsPage, News, Rules, Swept, Tail, Totals
 
 
 class MemoryStore(Acts):
@@ -29,7 +29,7 @@ class MemoryStore(Acts):
     def __init__(self, rules: Rules | None = None, cluster_id: str | None = None) -> None:
         super().__init__(rules or Rules())
         self._cluster_id = cluster_id or ids.new_id()
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[News], None]] = []
 
     async def open(self) -> None:
         """Nothing to do."""
@@ -62,24 +62,42 @@ class MemoryStore(Acts):
         return min((job.not_before for job in self._books.jobs.values() if job.state is JobState.QUEUED), default=None)
 
     # -- reads
-    async def job(self, owner: str, job_id: str) -> Job | None:
+    async def job(self, owner: str | None, job_id: str) -> Job | None:
         """See :meth:`Store.job`."""
         job = self._books.jobs.get(job_id)
-        return job if job is not None and job.owner == owner else None
+        return job if job is not None and owner in (None, job.owner) else None
 
-    async def newest_succeeded(self, owner: str, top: int) -> Sequence[Job]:
+    async def jobs(self, owner: str | None, state: JobState | None, before: str | None, limit: int) -> JobsPage:
+        """See :meth:`Store.jobs`."""
+        found = [
+            job
+            for _, job in sorted(self._books.jobs.items(), reverse=True)
+            if owner in (None, job.owner) and state in (None, job.state) and (before is None or job.job_id < before)
+        ]
+        return JobsPage(found[:limit], found[limit - 1].job_id if len(found) > limit else None)
+
+    async def newest_succeeded(self, owner: str | None, top: int) -> Sequence[Job]:
         """See :meth:`Store.newest_succeeded`."""
-        own = [job for job in self._books.in_feed_order() if job.owner == owner and job.state is JobState.SUCCEEDED]
+        own = [job for job in self._books.in_feed_order(owner) if job.state is JobState.SUCCEEDED]
         return own[::-1][:top]
 
-    async def feed(self, owner: str, after: int | None, limit: int) -> FeedPage:
+    async def feed(self, owner: str | None, after: int | None, limit: int) -> FeedPage:
         """See :meth:`Store.feed`."""
         if after is not None and after < self._books.retired:
             raise CursorExpiredError(f"results up to position {self._books.retired} are no longer kept")
-        own = [job for job in self._books.in_feed_order() if job.owner == owner and (job.position or 0) > (after or 0)]
+        own = [job for job in self._books.in_feed_order(owner) if (job.position or 0) > (after or 0)]
         if len(own) < limit:
             return FeedPage(own, self._books.ended)
         return FeedPage(own[:limit], own[limit - 1].position or 0)
+
+    async def tail(self, after: int | None, limit: int) -> Tail:
+        """See :meth:`Store.tail`."""
+        if after is None:
+            return Tail([], self._books.ended)
+        if after > self._books.ended:
+            raise CursorExpiredError(f"position {self._books.ended} is the newest")
+        page = await self.feed(None, after, limit)
+        return Tail([Ended(job.job_id, job.owner) for job in page.jobs], page.next)
 
     async def totals(self) -> Totals:
         """See :meth:`Store.totals`."""
@@ -120,12 +138,12 @@ class MemoryStore(Acts):
             if known == holder:
                 del self._books.orchestrators[url]
 
-    async def announce(self) -> None:
+    async def announce(self, news: News) -> None:
         """See :meth:`Store.announce`."""
         for heed in tuple(self._listeners):
-            heed()
+            heed(news)
 
-    async def listen(self, heed: Callable[[], None]) -> None:
+    async def listen(self, heed: Callable[[News], None]) -> None:
         """See :meth:`Store.listen`."""
         self._listeners.append(heed)
         try:

@@ -14,7 +14,7 @@ from dynwork.orchestrator.core.job import Instant
 from dynwork.orchestrator.core.worker import WorkerState
 from dynwork.orchestrator.store.memory_books import Books
 from dynwork.orchestrator.store.memory_round import Transaction
-from dynwork.orchestrator.store.port import Leadership, Rules, Swept
+from dynwork.orchestrator.store.values import Leadership, Rules, Swept
 
 
 class Acts:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from dynwork.orchestrator.core.instance import Instance
 from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.core.worker import Worker
-from dynwork.orchestrator.store.port import Leadership
+from dynwork.orchestrator.store.values import Leadership
 
 
 @dataclass(slots=True)
@@ -45,9 +45,9 @@ class Books:
             key=claim_order,
         )
 
-    def in_feed_order(self) -> list[Job]:
-        """Every terminal job that is kept, in feed order."""
-        ended = [job for job in self.jobs.values() if job.terminal]
+    def in_feed_order(self, owner: str | None = None) -> list[Job]:
+        """Every terminal job that is kept, of ``owner`` or of all, in feed order."""
+        ended = [job for job in self.jobs.values() if job.terminal and owner in (None, job.owner)]
         return sorted(ended, key=lambda job: job.position or 0)
 
 

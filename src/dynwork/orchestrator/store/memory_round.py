@@ -18,7 +18,7 @@ from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import WorkerFacts, WorkerState, heard, updated
 from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Held, Pulse, Report
 from dynwork.orchestrator.store.memory_books import Books, claim_order
-from dynwork.orchestrator.store.port import Rules, Swept
+from dynwork.orchestrator.store.values import Rules, Swept
 
 LEASE_ENDS: dict[type[machine.Report], LeaseEnd] = {
     machine.Completed: LeaseEnd.COMPLETED,
@@ -86,7 +86,7 @@ class Transaction:
     def cancel(self, cancel: Cancel) -> Job | DynworkError:
         """End a job because its owner does not want it."""
         job = self.books.jobs.get(cancel.job_id)
-        if job is None or job.owner != cancel.owner:
+        if job is None or cancel.owner not in (None, job.owner):
             return NotFoundError(f"there is no job {cancel.job_id}")
         if job.state is JobState.CANCELLED:
             return job

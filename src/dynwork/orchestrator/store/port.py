@@ -5,9 +5,9 @@ Every engine (SQLite, PostgreSQL, the in-memory reference) implements :class:`St
 
 Writes come in :class:`~dynwork.orchestrator.store.commands.Round` s: everything that waited, in ONE transaction with
 ONE ``now``. A round behaves exactly as if its items had been carried out one by one, in this order: reports,
-heartbeats, cancels, submissions, asks; within a kind, in the order given. When ``commit`` returns, all of it is
-durable; when it raises, none of it happened. An expected outcome is a value in the receipt; an exception means that the
-round as a whole failed.
+heartbeats, cancels, requeues, submissions, asks; within a kind, in the order given. When ``commit`` returns, all of it
+is durable; when it raises, none of it happened. An expected outcome is a value in the receipt; an exception means that
+the round as a whole failed.
 
 All times are seconds since the epoch and are given by the caller, whose clock follows :meth:`Store.time` where several
 share a store. All work is in steps.
@@ -15,80 +15,15 @@ share a store. All work is in steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from dynwork.orchestrator.core import instance
-from dynwork.orchestrator.core.backlog import Backlog
 from dynwork.orchestrator.core.instance import Instance
-from dynwork.orchestrator.core.job import Instant, Job
-from dynwork.orchestrator.core.leasing import LeasePolicy
-from dynwork.orchestrator.core.retry import RetryPolicy
+from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.core.worker import Worker
 from dynwork.orchestrator.store.commands import Receipt, Round
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The policies that a store applies inside its transactions. Durations in seconds."""
-
-    leasing: LeasePolicy = LeasePolicy()
-    retry: RetryPolicy = RetryPolicy()
-    queue_jobs_max: int = 10_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """How many jobs are in each state, and the work ahead; kept inside the transactions, never counted.
-
-    ``backlog`` has the kinds with queued or leased jobs, and no others. ``submitted`` (new jobs) and ``completed``
-    (jobs that succeeded) only ever rise: rates are differences. The five states count what is kept: retention lowers
-    them.
-    """
-
-    queued: int = 0
-    leased: int = 0
-    succeeded: int = 0
-    dead: int = 0
-    cancelled: int = 0
-    backlog: Mapping[str, Backlog] = field(default_factory=dict)
-    submitted: int = 0
-    completed: int = 0
-
-    @property
-    def backlog_steps(self) -> float:
-        """The steps ahead, whatever they are steps of."""
-        return sum(work.steps for work in self.backlog.values())
-
-
-@dataclass(frozen=True, slots=True)
-class FeedPage:
-    """Terminal jobs in commit order, and the position to go on from (as of this very read)."""
-
-    jobs: Sequence[Job] = ()
-    next: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """What one sweep did. ``more``: the bound was met, sweep again at once."""
-
-    expired: int = 0
-    claimable: int = 0
-    ended: int = 0
-    workers: tuple[str, ...] = field(default=())
-    more: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Leadership:
-    """Who led last, under which epoch, until when if nobody hears of it again, and what it decided last, in words."""
-
-    holder: str
-    epoch: int
-    until: Instant
-    decision: str | None = None
+from dynwork.orchestrator.store.values import FeedPage, JobsPage, Leadership, News, Swept, Tail, Totals
 
 
 class Store(Protocol):
@@ -122,21 +57,38 @@ class Store(Protocol):
         """Return the earliest ``not_before`` of a queued job (in the past: work waits), ``None`` if none is queued."""
         ...
 
-    # -- reads
-    async def job(self, owner: str, job_id: str) -> Job | None:
+    # -- reads; the owner ``None`` stands for everybody
+    async def job(self, owner: str | None, job_id: str) -> Job | None:
         """Return the owner's job; a foreign job is as unknown as one that never was."""
         ...
 
-    async def newest_succeeded(self, owner: str, top: int) -> Sequence[Job]:
+    async def jobs(self, owner: str | None, state: JobState | None, before: str | None, limit: int) -> JobsPage:
+        """Return the owner's jobs (those in ``state``) with an id below ``before``, highest first, at most ``limit``.
+
+        Ids are in order of time, so the newest come first. A call looks at a bounded number of jobs: the page may be
+        short, or empty, while ``next`` says where to go on.
+        """
+        ...
+
+    async def newest_succeeded(self, owner: str | None, top: int) -> Sequence[Job]:
         """Return at most ``top`` succeeded jobs of the owner, newest feed position first."""
         ...
 
-    async def feed(self, owner: str, after: int | None, limit: int) -> FeedPage:
+    async def feed(self, owner: str | None, after: int | None, limit: int) -> FeedPage:
         """Return the owner's terminal jobs with a feed position above ``after``, in commit order, at most ``limit``.
 
         ``after=None`` starts from the oldest kept. ``next`` is the position of the last entry when the page is full,
         else the newest position of the whole store in the same snapshot: a follower without entries of its own does not
         fall behind retention. Raises ``CursorExpiredError`` if entries after ``after`` may have been deleted.
+        """
+        ...
+
+    async def tail(self, after: int | None, limit: int) -> Tail:
+        """Return which jobs have a feed position above ``after``, in commit order, at most ``limit``, whose ever.
+
+        ``after=None`` is the newest position: nothing, and where to go on from. ``next`` is as :meth:`feed` has it.
+        Raises ``CursorExpiredError`` as that does, and for a position that the store has not reached: what it once had
+        after an earlier one is not what it has now (a backup, a standby that had not received everything).
         """
         ...
 
@@ -164,11 +116,11 @@ class Store(Protocol):
         """The orchestrator ``holder`` is about to end. Unknown, or replaced: nothing happens."""
         ...
 
-    async def announce(self) -> None:
-        """Let every orchestrator know that there may be work to claim. A hint: it may be lost."""
+    async def announce(self, news: News) -> None:
+        """Let every orchestrator know. A hint: it may be lost."""
         ...
 
-    async def listen(self, heed: Callable[[], None]) -> None:
+    async def listen(self, heed: Callable[[News], None]) -> None:
         """Call ``heed`` whenever somebody announces, for ever; one's own announcements may be among them."""
         ...
 

@@ -13,7 +13,7 @@ from dynwork.orchestrator.store import leases, submissions
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.claims import Queue
 from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Receipt, Round
-from dynwork.orchestrator.store.port import Rules
+from dynwork.orchestrator.store.values import Rules
 
 
 def carry_out(conn: Connection, round_: Round, rules: Rules, now: Instant, shard: str) -> Receipt:
@@ -62,7 +62,7 @@ def _lock(batch: Batch, round_: Round, standing: Iterable[str]) -> None:
 
 def _cancel(batch: Batch, cancel: Cancel) -> Job | DynworkError:
     job = batch.jobs.get(cancel.job_id)
-    if job is None or job.owner != cancel.owner:
+    if job is None or cancel.owner not in (None, job.owner):
         return NotFoundError(f"there is no job {cancel.job_id}")
     if job.state is JobState.CANCELLED:
         return job

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, bindparam, literal, select, update
+from sqlalchemy import Connection, CursorResult, Row, Select, bindparam, literal, select, update
 
 from dynwork.orchestrator.core.instance import Instance, InstanceState
 from dynwork.orchestrator.core.job import Chain, Job, JobError, JobState, Lease, LeaseEnd
@@ -27,6 +27,20 @@ _JOB_STATES = {state.value: state for state in JobState}
 _LEASE_ENDS: dict[str | None, LeaseEnd | None] = {None: None, **{end.value: end for end in LeaseEnd}}
 
 SELECT_JOB = select(*tables.job.c)
+
+
+class ForOwner:
+    """A statement about jobs, for those of one owner and for everybody's."""
+
+    def __init__(self, everybody: Select[Any]) -> None:
+        self._everybody = everybody
+        self._own = everybody.where(tables.job.c.owner == bindparam("owner"))
+
+    def execute(self, conn: Connection, owner: str | None, **values: object) -> CursorResult[Any]:
+        """Execute it for ``owner``; ``None``: for everybody."""
+        if owner is None:
+            return conn.execute(self._everybody, values)
+        return conn.execute(self._own, {**values, "owner": owner})
 
 
 def chunks(items: Iterable[T], size: int = IN_LIST_MAX) -> Iterator[list[T]]:

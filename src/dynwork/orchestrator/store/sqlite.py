@@ -28,8 +28,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from dynwork.errors import ConfigurationError, StoreLockedError, StoreUnavailableError
 from dynwork.ids import new_id
 from dynwork.orchestrator.store.migrate import migrate
-from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.transactions import Transactions
+from dynwork.orchestrator.store.values import News, Rules
 
 READERS = 2
 BUSY_MS = 5_000
@@ -93,10 +93,10 @@ class SqliteStore(Transactions):
     async def time(self) -> None:
         """None: it serves one orchestrator."""
 
-    async def announce(self) -> None:
+    async def announce(self, news: News) -> None:
         """Nobody else is there to hear it."""
 
-    async def listen(self, heed: Callable[[], None]) -> None:
+    async def listen(self, heed: Callable[[News], None]) -> None:
         """Wait for ever: nobody else is there to announce anything."""
         await asyncio.Event().wait()
 

@@ -12,8 +12,8 @@ from dynwork.orchestrator.core.job import Instant
 from dynwork.orchestrator.core.worker import WorkerState
 from dynwork.orchestrator.store import leadership, registry, tables, tally
 from dynwork.orchestrator.store.batch import Batch
-from dynwork.orchestrator.store.port import Swept
 from dynwork.orchestrator.store.rows import LEASED, in_lists
+from dynwork.orchestrator.store.values import Swept
 
 _j, _w = tables.job.c, tables.worker.c
 

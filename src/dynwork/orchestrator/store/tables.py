@@ -1,7 +1,8 @@
 """The schema, for every engine. Migrations make it; a test proves the two equal.
 
 ``job`` holds one row a job for its whole life. Its partial indexes are the queues: claims, a worker's leases and the
-results feed are each one range scan, whose cost does not depend on how many other rows there are.
+results feed are each one range scan, whose cost does not depend on how many other rows there are. Lists of an owner's
+jobs have indexes of their own for what is rare among many; a dead job has one successor at most.
 
 Times are seconds since the epoch (double), work is in steps (64-bit), chain states are raw bytes.
 """
@@ -86,6 +87,10 @@ def _partial(name: str, where: str, *columns: Column[object], unique: bool = Fal
 
 
 _c = job.c
+# Partial, though every job has an owner: else PostgreSQL 18, for an empty table, plans look-ups by id alone over it.
+Index("job_owner", _c.owner, _c.job_id, postgresql_where=text("owner IS NOT NULL"))
+_partial("job_set_aside", "state = 'dead' OR state = 'cancelled'", _c.owner, _c.state, _c.job_id)
+_partial("job_requeued", "requeued_from IS NOT NULL", _c.requeued_from, unique=True)
 _partial("job_key", "key IS NOT NULL", _c.owner, _c.key, unique=True)
 _partial("job_claim", "state = 'queued'", _c.kind, _c.priority, _c.not_before, _c.job_id)
 _partial("job_leases", "state = 'leased'", _c.worker_id, _c.job_id)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from dynwork.orchestrator.core.backlog import Backlog
 from dynwork.orchestrator.store import tables
-from dynwork.orchestrator.store.port import Totals
+from dynwork.orchestrator.store.values import Totals
 
 Changes = Mapping[str, float]
 """By how much each column rises; one that is not named stays."""

@@ -13,13 +13,13 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from dynwork.orchestrator.core.instance import Event, Instance
-from dynwork.orchestrator.core.job import Instant, Job
+from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.core.worker import Worker
-from dynwork.orchestrator.store import checking, claims, fleet, leadership, reading, registry, sweeping, tally
+from dynwork.orchestrator.store import checking, claims, fleet, leadership, listing, reading, registry, sweeping, tally
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.commands import Receipt, Round
-from dynwork.orchestrator.store.port import FeedPage, Leadership, Rules, Swept, Totals
 from dynwork.orchestrator.store.round import carry_out
+from dynwork.orchestrator.store.values import FeedPage, JobsPage, Leadership, Rules, Swept, Tail, Totals
 
 T = TypeVar("T")
 
@@ -57,17 +57,25 @@ class Transactions(ABC):
         return await self._read(lambda conn: claims.next_due(Batch(conn, self._rules, now, self._shard)))
 
     # -- reads
-    async def job(self, owner: str, job_id: str) -> Job | None:
+    async def job(self, owner: str | None, job_id: str) -> Job | None:
         """See :meth:`Store.job`."""
         return await self._read(lambda conn: reading.job(conn, owner, job_id))
 
-    async def newest_succeeded(self, owner: str, top: int) -> Sequence[Job]:
+    async def jobs(self, owner: str | None, state: JobState | None, before: str | None, limit: int) -> JobsPage:
+        """See :meth:`Store.jobs`."""
+        return await self._read(lambda conn: listing.jobs(conn, owner, state, before, limit))
+
+    async def newest_succeeded(self, owner: str | None, top: int) -> Sequence[Job]:
         """See :meth:`Store.newest_succeeded`."""
         return await self._read(lambda conn: reading.newest_succeeded(conn, owner, top))
 
-    async def feed(self, owner: str, after: int | None, limit: int) -> FeedPage:
+    async def feed(self, owner: str | None, after: int | None, limit: int) -> FeedPage:
         """See :meth:`Store.feed`."""
         return await self._read(lambda conn: reading.feed(conn, owner, after, limit))
+
+    async def tail(self, after: int | None, limit: int) -> Tail:
+        """See :meth:`Store.tail`."""
+        return await self._read(lambda conn: reading.tail(conn, after, limit))
 
     async def totals(self) -> Totals:
         """See :meth:`Store.totals`."""

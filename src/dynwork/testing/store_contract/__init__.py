@@ -10,6 +10,7 @@ from dynwork.testing.store_contract.fleet import FleetContract
 from dynwork.testing.store_contract.kinds import KindContract
 from dynwork.testing.store_contract.leaders import LeaderContract
 from dynwork.testing.store_contract.leases import LeaseContract
+from dynwork.testing.store_contract.lists import ListContract
 from dynwork.testing.store_contract.reports import ReportContract
 from dynwork.testing.store_contract.rounds import RoundContract
 from dynwork.testing.store_contract.submissions import SubmissionContract
@@ -23,6 +24,7 @@ __all__ = [
     "KindContract",
     "LeaderContract",
     "LeaseContract",
+    "ListContract",
     "ReportContract",
     "RoundContract",
     "StoreContract",

@@ -8,7 +8,8 @@ import pytest
 
 from dynwork.orchestrator.core.leasing import LeasePolicy
 from dynwork.orchestrator.core.retry import RetryPolicy
-from dynwork.orchestrator.store.port import Rules, Store
+from dynwork.orchestrator.store.port import Store
+from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.store_driver import StoreDriver
 
 RULES = Rules(

@@ -11,7 +11,7 @@ from dynwork.errors import CursorExpiredError
 from dynwork.orchestrator.core.backlog import Backlog
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.store.commands import Round
-from dynwork.orchestrator.store.port import FeedPage, Totals
+from dynwork.orchestrator.store.values import FeedPage, Totals
 from dynwork.testing.store_contract.backend import Backend, StoreContract
 from dynwork.testing.store_driver import KIND, StoreDriver, job_id, name_of, of_kind, submission
 

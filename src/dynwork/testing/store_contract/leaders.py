@@ -9,7 +9,7 @@ import pytest
 
 from dynwork.errors import StaleLeaderError
 from dynwork.orchestrator.core.job import JobState
-from dynwork.orchestrator.store.port import Leadership
+from dynwork.orchestrator.store.values import Leadership, News
 from dynwork.testing.store_contract.backend import Backend, StoreContract
 from dynwork.testing.store_driver import START, StoreDriver
 
@@ -79,11 +79,11 @@ class LeaderContract(StoreContract):
         assert list(await drive.store.check()) == []
 
     async def test_announcements_never_fail_and_listening_never_ends(self, drive: StoreDriver) -> None:
-        heard: list[int] = []
+        heard: list[News] = []
         async with asyncio.TaskGroup() as tasks:
-            listening = tasks.create_task(drive.store.listen(lambda: heard.append(1)))
-            for _ in range(3):
-                await drive.store.announce()
+            listening = tasks.create_task(drive.store.listen(heard.append))
+            for news in (*News, *News):
+                await drive.store.announce(news)
                 await drive.store.totals()
             assert not listening.done()
             listening.cancel()

@@ -8,7 +8,7 @@ import asyncio
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.core.worker import Pace, WorkerState
 from dynwork.orchestrator.store.commands import Round
-from dynwork.orchestrator.store.port import Swept
+from dynwork.orchestrator.store.values import Swept
 from dynwork.testing.store_contract.backend import RULES, StoreContract
 from dynwork.testing.store_driver import (
     ONE_LANE,

@@ -12,7 +12,7 @@ from dynwork.orchestrator.core.backlog import Backlog
 from dynwork.orchestrator.core.job import Job, JobState
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.store.commands import Cancel, Round
-from dynwork.orchestrator.store.port import FeedPage, Totals
+from dynwork.orchestrator.store.values import FeedPage, Totals
 from dynwork.testing.store_contract.backend import RULES, Backend, StoreContract
 from dynwork.testing.store_driver import (
     KIND,

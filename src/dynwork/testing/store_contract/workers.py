@@ -8,7 +8,7 @@ from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import Pace, Worker, WorkerFacts, WorkerState
 from dynwork.orchestrator.store.commands import Ask, Grant, Pulse, Round
-from dynwork.orchestrator.store.port import Swept
+from dynwork.orchestrator.store.values import Swept
 from dynwork.testing.store_contract.backend import RULES, StoreContract
 from dynwork.testing.store_driver import KIND, START, StoreDriver, helds, lease_names
 

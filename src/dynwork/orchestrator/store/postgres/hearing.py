@@ -1,4 +1,4 @@
-"""Announcements between orchestrators: NOTIFY, a hint that something can be claimed.
+"""Announcements between orchestrators: NOTIFY, a hint that something can be claimed, or that something ended.
 
 They travel on a connection of their own and in transactions of their own: one that notifies takes a lock on the whole
 server while it commits, and no round should wait for that. Nothing is waited for, either (``synchronous_commit`` is
@@ -15,10 +15,12 @@ import stamina
 
 from dynwork import logs
 from dynwork.errors import StoreUnavailableError
+from dynwork.orchestrator.store.values import News
 
 log = logs.get("dynwork.orchestrator.store")
 
-CHANNEL = "dynwork_claimable"
+CHANNELS = {f"dynwork_{news}": news for news in News}
+"""Each kind of news has its own: who does not know one does not hear it."""
 AGAIN_S = 1.0
 """How long until the next try after the connection was lost, at most, seconds."""
 PROBE_S = 5.0
@@ -38,34 +40,36 @@ class Hearing:
         self._connection: asyncpg.Connection | None = None
         self._one_at_a_time = asyncio.Lock()
 
-    async def announce(self) -> None:
+    async def announce(self, news: News) -> None:
         """Tell the others. While there is no connection, they find out by themselves."""
         if self._connection is None:
             return
         try:
-            await self._send(self._connection, "SELECT pg_notify($1, $2)", CHANNEL, self._name)
+            await self._send(self._connection, "SELECT pg_notify($1, $2)", f"dynwork_{news}", self._name)
         except LOST as error:
             log.info("announcement_lost", error=str(error))
 
-    async def listen(self, heed: Callable[[], None]) -> None:
+    async def listen(self, heed: Callable[[News], None]) -> None:
         """Call ``heed`` at each announcement of another, and whenever some may have been missed; for ever."""
 
-        def heard(_connection: object, _pid: int, _channel: str, name: object) -> None:
+        def heard(_connection: object, _pid: int, channel: str, name: object) -> None:
             if name != self._name:
-                heed()
+                heed(CHANNELS[channel])
 
         async for attempt in stamina.retry_context(on=LOST, attempts=None, timeout=None, wait_max=AGAIN_S):
             with attempt:
                 await self._listen_once(heard, heed)
 
-    async def _listen_once(self, heard: Callable[..., None], heed: Callable[[], None]) -> None:
+    async def _listen_once(self, heard: Callable[..., None], heed: Callable[[News], None]) -> None:
         connection = await self._connect()
         closed = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _connection: closed.set())
-            await connection.add_listener(CHANNEL, heard)
+            for channel in CHANNELS:
+                await connection.add_listener(channel, heard)
             self._connection = connection
-            heed()
+            for news in News:
+                heed(news)
             while not await _happens(closed, PROBE_S):
                 await self._send(connection, "SELECT 1")
             raise StoreUnavailableError("the connection for announcements was lost")

@@ -13,11 +13,11 @@ from dynwork.ids import new_id
 from dynwork.orchestrator.core.job import Instant
 from dynwork.orchestrator.store import checking
 from dynwork.orchestrator.store.migrate import migrate
-from dynwork.orchestrator.store.port import Rules
 from dynwork.orchestrator.store.postgres.connecting import SERVING, UNBOUNDED, Connector
 from dynwork.orchestrator.store.postgres.hearing import SETTINGS, Hearing
 from dynwork.orchestrator.store.postgres.sessions import Begin, Sessions
 from dynwork.orchestrator.store.transactions import Transactions
+from dynwork.orchestrator.store.values import News, Rules
 
 WRITERS, READERS = 4, 4
 """Connections: rounds come one at a time; the sweep, the leader, the scaler and the registry go beside them."""
@@ -65,11 +65,11 @@ class PostgresStore(Transactions):
         """See :meth:`Store.time`."""
         return await self._read(lambda conn: float(conn.execute(_TIME).scalar_one()))
 
-    async def announce(self) -> None:
+    async def announce(self, news: News) -> None:
         """See :meth:`Store.announce`."""
-        await self._hearing.announce()
+        await self._hearing.announce(news)
 
-    async def listen(self, heed: Callable[[], None]) -> None:
+    async def listen(self, heed: Callable[[News], None]) -> None:
         """See :meth:`Store.listen`. One's own announcements are not among them."""
         await self._hearing.listen(heed)
 
