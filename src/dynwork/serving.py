@@ -15,15 +15,17 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import uvicorn
 from fastapi import Request
 
-from dynwork.errors import ConfigurationError
+from dynwork.errors import ClientGoneError, ConfigurationError, DynworkError
 
 Background = Callable[[], Coroutine[Any, Any, None]]
 """A part of the role's heart: it runs until it is cancelled, or returns after a stop."""
+
+T = TypeVar("T")
 
 DRAIN_S_MAX = 5.0
 """Longest that requests in flight may take to end after a stop, seconds."""
@@ -151,3 +153,30 @@ async def disconnected(request: Request) -> None:
     """Return when the client of ``request`` has closed the connection. The body must have been read before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+async def while_connected(request: Request, working: Coroutine[Any, Any, T]) -> T:
+    """Return what ``working`` returns, or raise what it raises; once the client has gone it is cancelled.
+
+    Raises ``ClientGoneError`` then. For what waits long: FastAPI lets a handler run on for nobody.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        answering = tasks.create_task(_outcome(working))
+        leaving = tasks.create_task(disconnected(request))
+        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+        answering.cancel()
+        leaving.cancel()
+    if answering.cancelled():
+        raise ClientGoneError("the connection was closed before there was an answer")
+    answer, error = answering.result()
+    if error is not None:
+        raise error
+    return cast(T, answer)
+
+
+async def _outcome(working: Coroutine[Any, Any, T]) -> tuple[T | None, DynworkError | None]:
+    """Return a refusal as a value: raised, the task group would wrap it."""
+    try:
+        return await working, None
+    except DynworkError as error:
+        return None, error

@@ -39,7 +39,7 @@ async def test_refusals_and_defects_carry_the_request_id_too(monkeypatch: pytest
         async def defect(*_arguments: object) -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setattr(api.submissions, "submit", defect)
+        monkeypatch.setattr(api.api.submissions, "submit", defect)
         answer = await api.client.put("/enqueue?iterations=1", content=b"x", headers={"X-Request-ID": "mine"})
         assert (answer.status_code, answer.headers["X-Request-ID"]) == (500, "mine")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -33,3 +34,23 @@ def test_anything_else_is_refused_or_is_the_one_form_of_its_position(text: str) 
 def test_a_forged_cursor_is_refused(forged: str) -> None:
     with pytest.raises(InvalidInputError):
         cursor.decode(forged)
+
+
+@given(st.uuids())
+def test_a_job_comes_back_from_its_cursor(job_id: UUID) -> None:
+    text = cursor.encode_job(str(job_id))
+    assert cursor.decode_job(text) == str(job_id)
+    assert text.replace("-", "").replace("_", "").isalnum()
+
+
+@given(st.text(alphabet="AgQw09+/-_= \x00é∞", max_size=30))
+def test_anything_else_is_no_cursor_of_a_list_or_is_the_one_form_of_its_job(text: str) -> None:
+    with contextlib.suppress(InvalidInputError):
+        assert cursor.encode_job(cursor.decode_job(text)) == text
+
+
+def test_a_cursor_of_the_feed_is_none_of_a_list_and_the_other_way_round() -> None:
+    with pytest.raises(InvalidInputError):
+        cursor.decode_job(cursor.encode(7))
+    with pytest.raises(InvalidInputError):
+        cursor.decode(cursor.encode_job("01a20f23-3ad6-76a2-a87d-f2a1047c1d04"))

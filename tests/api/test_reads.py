@@ -11,7 +11,8 @@ from dynwork import errors
 from dynwork.api import cursor, gateway
 from dynwork.ids import new_id
 from dynwork.testing.api import ONE, TWO, ApiBench, api_instance
-from dynwork.testing.orchestrators import FLEET, REFUSED, STATS, FakeOrchestrators, held
+from dynwork.testing.orchestrator_memory import FLEET, STATS
+from dynwork.testing.orchestrators import REFUSED, FakeOrchestrators, held
 
 
 async def enqueued(api: ApiBench, count: int = 1, **headers: str) -> list[str]:

@@ -175,7 +175,7 @@ async def test_calls_are_counted_by_how_they_ended() -> None:
 async def test_what_is_queued_when_nobody_waits_for_it_any_more_is_still_sent() -> None:
     async with api_instance(FakeOrchestrators()) as api:
         job = NewJob(job_id=new_id(), owner="local", kind="sha512-chain", state=b"s", done=1, total=2)
-        abandoned = asyncio.get_running_loop().create_task(api.submissions.submit(job))
+        abandoned = asyncio.get_running_loop().create_task(api.api.submissions.submit(job))
         await asyncio.sleep(0)
         abandoned.cancel()
         await api.clock.settle()

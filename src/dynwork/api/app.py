@@ -10,17 +10,20 @@ from fastapi import FastAPI, Request
 
 from dynwork import __version__, health, problems
 from dynwork.addresses import is_loopback
-from dynwork.api import bulk, enqueue, fleet, jobs, pages, results
+from dynwork.api import bulk, enqueue, events, fleet, jobs, listing, pages, results
 from dynwork.api.access import Access
 from dynwork.api.auth import KeyGuard
+from dynwork.api.board import Board
 from dynwork.api.bodies import Bounds
 from dynwork.api.gateway import Gateway
 from dynwork.api.metrics import Metrics
 from dynwork.api.refusals import describe
 from dynwork.api.submissions import Limits, Submissions
+from dynwork.api.tail import Tail
 from dynwork.clock import Clock
 from dynwork.kinds import Kind
 from dynwork.orchestrators import Orchestrators
+from dynwork.serving import Background
 from dynwork.settings import ApiSettings
 
 
@@ -42,12 +45,34 @@ Errors are `application/problem+json` with a stable `code`.
 """
 
 
-def build(settings: ApiSettings, outside: Outside) -> tuple[FastAPI, Submissions]:
-    """Return the application, and the submissions whose ``run`` must go on beside it."""
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The application, and what must run beside it."""
+
+    app: FastAPI
+    submissions: Submissions
+    tail: Tail
+    board: Board
+
+    @property
+    def background(self) -> tuple[Background, ...]:
+        """What goes on beside the application, until cancelled."""
+        return (self.submissions.run, self.tail.run, self.board.run)
+
+    def stop(self) -> None:
+        """Answer those who wait, and end what streams."""
+        self.tail.stop()
+        self.board.ring()
+
+
+def build(settings: ApiSettings, outside: Outside) -> Api:
+    """Put the application together."""
     metrics = Metrics()
     gateway = Gateway(outside.orchestrators, outside.clock, metrics)
     limits = Limits(settings.submit_batch_max, settings.submit_pending_max, settings.submit_timeout_s)
     submissions = Submissions(gateway, limits, metrics)
+    tail = Tail(gateway, outside.clock)
+    board = Board(gateway, tail, outside.clock)
     guard = KeyGuard(settings.keys)
     app = FastAPI(
         title="dynwork",
@@ -67,15 +92,17 @@ def build(settings: ApiSettings, outside: Outside) -> tuple[FastAPI, Submissions
     for routes in (
         enqueue.router(guard, submissions, bounds, outside.kind_named, outside.new_id, metrics),
         bulk.router(guard, submissions, bounds, reader),
-        results.router(guard, gateway),
-        jobs.router(guard, gateway),
+        results.router(guard, gateway, tail),
+        listing.router(guard, gateway),
+        jobs.router(guard, gateway, tail, outside.new_id),
         fleet.router(guard, gateway),
+        events.router(guard, board, outside.clock),
     ):
         app.include_router(routes)
     page_guard = _open if pages_are_open(settings) else guard.page
     app.include_router(health.pages(metrics.registry, gateway.missing, page_guard))
     app.include_router(pages.router(page_guard))
-    return app, submissions
+    return Api(app, submissions, tail, board)
 
 
 def pages_are_open(settings: ApiSettings) -> bool:

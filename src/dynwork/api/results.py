@@ -8,18 +8,21 @@ from fastapi import APIRouter, Query, Request
 
 from dynwork import errors
 from dynwork.api import cursor
-from dynwork.api.auth import KeyGuard, seen_by
+from dynwork.api.auth import KeyGuard, owner, seen_by
 from dynwork.api.gateway import Gateway
 from dynwork.api.parameters import WholeNumber
 from dynwork.api.refusals import refusals
+from dynwork.api.tail import WAIT_S_MAX, Tail, Waiter
 from dynwork.rights import Right
+from dynwork.serving import while_connected
 from dynwork.wire import CompletedReply, CompletedView, ResultsPage, ResultsReply
 
+NEWEST = "newest"
 TOP_MAX = 10_000
 LIMIT_MAX = 1000
 
 
-def router(guard: KeyGuard, gateway: Gateway) -> APIRouter:
+def router(guard: KeyGuard, gateway: Gateway, tail: Tail) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["results"])
 
@@ -44,19 +47,38 @@ def router(guard: KeyGuard, gateway: Gateway) -> APIRouter:
         description=(
             "Every job of yours that ended, in whatever way, in the order in which that was made durable. Pass `next`"
             " of one page as `after` of the following one and nothing is ever skipped or told twice; the `next` of an"
-            " empty page is where to look again later. Without `after` the feed starts at the oldest job kept."
+            " empty page is where to look again later. Without `after` the feed starts at the oldest job kept; with"
+            " `after=newest` at what ends from now on. With `wait_s` an empty page is answered only after that time."
         ),
         responses=refusals(errors.InvalidInputError, errors.CursorExpiredError),
     )
     async def results(
         request: Request,
-        after: Annotated[str | None, Query(max_length=64, description="`next` of the page before.")] = None,
+        after: Annotated[
+            str | None, Query(max_length=64, description="`next` of the page before, or `newest`.")
+        ] = None,
         limit: Annotated[WholeNumber, Query(ge=1, le=LIMIT_MAX, description="How many at most.")] = 100,
+        wait_s: Annotated[
+            WholeNumber, Query(ge=0, le=WAIT_S_MAX, description="Wait up to this many seconds for something to end.")
+        ] = 0,
     ) -> ResultsPage:
         params: dict[str, str | int] = {**seen_by(request), "limit": limit}
-        if after is not None:
+        if after == NEWEST:
+            params["after"] = await tail.position()
+        elif after is not None:
             params["after"] = cursor.decode(after)
-        reply = await gateway.ask("GET", "/internal/results", ResultsReply, params)
-        return ResultsPage(results=reply.results, next=cursor.encode(reply.next))
+
+        async def look() -> ResultsReply:
+            page = await gateway.ask("GET", "/internal/results", ResultsReply, params)
+            params["after"] = page.next
+            return page
+
+        if wait_s == 0:
+            page = await look()
+        else:
+            whose = Waiter(owner=None if "owner" not in params else owner(request))
+            waiting = tail.until(whose, wait_s, look, lambda seen: bool(seen.results))
+            page = await while_connected(request, waiting)
+        return ResultsPage(results=page.results, next=cursor.encode(page.next))
 
     return routes

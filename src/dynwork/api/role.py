@@ -14,7 +14,12 @@ log = logs.get("dynwork.api")
 
 async def run(settings: ApiSettings, outside: application.Outside, listener: socket.socket, stop: Stop) -> None:
     """Serve on ``listener`` until ``stop``. Requests in flight are answered, what they submitted is delivered."""
-    app, submissions = application.build(settings, outside)
+    api = application.build(settings, outside)
     log.info("api_listening", url=url_of(listener), keys=len(settings.api_keys))
-    await serve(app, listener, stop, [submissions.run])
+
+    async def release() -> None:
+        await stop.wait()
+        api.stop()
+
+    await serve(api.app, listener, stop, [*api.background, release])
     log.info("api_stopped")

@@ -13,8 +13,7 @@ from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from dynwork import kinds
-from dynwork.api.app import Outside, build
-from dynwork.api.submissions import Submissions
+from dynwork.api.app import Api, Outside, build
 from dynwork.ids import new_id
 from dynwork.kinds import Kind
 from dynwork.orchestrators import Orchestrators
@@ -30,14 +29,18 @@ TOKEN = "token-of-the-api-role"  # noqa: S105 - it opens nothing
 
 @dataclass(frozen=True, slots=True)
 class ApiBench:
-    """``client`` calls ``app`` without a network; ``clock`` moves only when advanced; ``stop`` ends a server."""
+    """``client`` calls the app without a network; ``clock`` moves only when advanced; ``stop`` ends a server."""
 
-    app: FastAPI
+    api: Api
     client: httpx.AsyncClient
     far: FakeOrchestrators
     clock: FakeClock
-    submissions: Submissions
     stop: Stop
+
+    @property
+    def app(self) -> FastAPI:
+        """The application."""
+        return self.api.app
 
     async def metric(self, name: str, **labels: str) -> float:
         """Return the value of a metric as ``/metrics`` shows it; 0 if it was never touched."""
@@ -50,18 +53,18 @@ class ApiBench:
 async def api_instance(
     far: FakeOrchestrators, kind_named: Callable[[str], Kind] = kinds.named, *, sending: bool = True, **settings: Any
 ) -> AsyncGenerator[ApiBench]:
-    """Run an API instance with ``settings``, which asks ``ONE`` first; ``sending=False``: nothing is submitted."""
+    """Run an API instance with ``settings``, which asks ``ONE`` first; ``sending=False``: nothing runs beside it."""
     clock = FakeClock()
     given = ApiSettings(**{"orchestrator_urls": (ONE, TWO), "api_token": TOKEN, **settings})
     async with httpx.AsyncClient(transport=far) as http, asyncio.TaskGroup() as tasks:
         orchestrators = Orchestrators(given.orchestrator_urls, http, given.api_token, clock, lambda: 0.0)
-        app, submissions = build(given, Outside(orchestrators, clock, new_id, kind_named))
-        sender = tasks.create_task(submissions.run()) if sending else None
-        transport = httpx.ASGITransport(app)
+        api = build(given, Outside(orchestrators, clock, new_id, kind_named))
+        running = [tasks.create_task(run()) for run in api.background] if sending else []
+        transport = httpx.ASGITransport(api.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
-            yield ApiBench(app, client, far, clock, submissions, Stop())
-        if sender is not None:
-            sender.cancel()
+            yield ApiBench(api, client, far, clock, Stop())
+        for task in running:
+            task.cancel()
 
 
 @asynccontextmanager
@@ -70,6 +73,6 @@ async def api_listening(far: FakeOrchestrators, **options: Any) -> AsyncGenerato
     listener = bind("127.0.0.1", 0)
     port: int = listener.getsockname()[1]
     async with api_instance(far, sending=False, **options) as bench, asyncio.TaskGroup() as tasks:
-        tasks.create_task(serve(bench.app, listener, bench.stop, [bench.submissions.run]))
+        tasks.create_task(serve(bench.app, listener, bench.stop, bench.api.background))
         yield bench, port
         bench.stop.set()
