@@ -17,6 +17,8 @@ for suite in (
     "store_driver",
     "store_twins",
     "store_cluster",
+    "store_invariants",
+    "store_pages",
     "scenario",
     "provider_contract",
     "kind_contract",

@@ -53,6 +53,11 @@ def conn(tmp_path: Path) -> Iterator[Connection]:
         ("UPDATE job SET done = 0 WHERE state = 'queued'", "1 jobs have done fewer steps than at their start"),
         ("UPDATE job SET completed_at = NULL WHERE state = 'dead'", "1 jobs have ended without a time"),
         ("UPDATE job SET completed_at = 5 WHERE state = 'queued'", "have a time without having ended"),
+        (
+            "UPDATE job SET requeued_from = (SELECT job_id FROM job WHERE state = 'succeeded'),"
+            " created_at = created_at + 1 WHERE state = 'queued'",
+            "1 jobs take the place of a job that is not dead",
+        ),
         ("UPDATE job SET owner = '' WHERE state = 'queued'", "1 jobs have an owner or a key that no client can name"),
         ("UPDATE cluster SET position = 3", "every position from 1 to 3; it has 2"),
         ("DELETE FROM job WHERE state = 'dead'", "every position from 1 to 2; it has 1"),

@@ -10,7 +10,8 @@ from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.store import listing
 from dynwork.testing.store_backends import SqliteBackend
 from dynwork.testing.store_contract import RULES
-from dynwork.testing.store_driver import StoreDriver, job_id, listed, name_of
+from dynwork.testing.store_driver import StoreDriver, job_id, name_of
+from dynwork.testing.store_pages import listed
 
 
 @pytest.fixture

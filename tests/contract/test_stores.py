@@ -33,6 +33,10 @@ class TestLists(store_contract.ListContract):
     pass
 
 
+class TestRequeues(store_contract.RequeueContract):
+    pass
+
+
 class TestFleet(store_contract.FleetContract):
     pass
 

@@ -21,6 +21,7 @@ API = {
     "/internal/jobs",
     "/internal/jobs/{job_id}",
     "/internal/jobs/{job_id}/cancel",
+    "/internal/jobs/{job_id}/requeue",
     "/internal/completed",
     "/internal/results",
     "/internal/tail",
@@ -253,6 +254,25 @@ async def test_without_an_owner_a_job_is_reached_whose_ever_it_is(bench: Bench) 
         assert (await bench.http.get(f"/internal/{path}?owner=other")).json()["results"] == []
     assert (await bench.http.get(f"/internal/jobs/{job_id(1)}")).json()["job"]["owner"] == OWNER
     assert (await bench.http.post(f"/internal/jobs/{job_id(1)}/cancel")).json()["job"]["state"] == "cancelled"
+
+
+async def test_a_dead_job_is_requeued_once_and_no_other_is() -> None:
+    async with running(attempts_max=1) as bench:
+        await bench.submit(1, 2)
+        url = f"/internal/jobs/{job_id(1)}/requeue?owner={OWNER}&new_id="
+        answer = await bench.http.post(url + job_id(3))
+        assert (answer.status_code, answer.json()["code"]) == (409, "job_not_dead")
+        failure = wire.Failure(job_id=job_id(1), epoch=1, code="broken")
+        await bench.lease("w")
+        report = wire.ReportAsk(worker_id="w", incarnation="w-1", failed=[failure])
+        await bench.call("/internal/report", wire.ReportReply, report)
+        for new in (3, 4):
+            assert (await bench.http.post(url + job_id(new))).json()["job_id"] == job_id(3)
+            await bench.clock.advance(1)
+        assert (await bench.job(3)).requeued_from == job_id(1)
+        assert "dynwork_jobs_submitted_total 3.0" in (await bench.http.get("/metrics")).text
+        for refused, status in ((url.replace(OWNER, "other") + job_id(5), 404), (url, 422), (url + "x", 422)):
+            assert (await bench.http.post(refused)).status_code == status
 
 
 async def test_jobs_are_listed_by_owner_and_state_page_by_page(bench: Bench) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -17,14 +18,18 @@ from dynwork.errors import StaleLeaderError, StoreUnavailableError
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.instance import Drained, Gone, Launched, Reported
 from dynwork.orchestrator.core.job import Submission
+from dynwork.orchestrator.core.retry import RetryPolicy
 from dynwork.orchestrator.core.worker import Pace
-from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Report, Round
+from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Report, Requeue, Round
 from dynwork.orchestrator.store.port import Store
 from dynwork.testing.postgres import Opened
+from dynwork.testing.store_contract import RULES
 from dynwork.testing.store_driver import OWNER, START, ask, heartbeat, job_id, report, submission
 
 JOBS, WORKERS, INSTANCES, KEYS = 60, 5, 4, 16
 ROUNDS = 60
+MORTAL = replace(RULES, retry=RetryPolicy(attempts_max=1))
+"""One failure and a job is dead: there is always one to be requeued."""
 DEADLOCKS = "SELECT pg_stat_get_db_deadlocks(oid) FROM pg_database WHERE datname = current_database()"
 
 
@@ -40,6 +45,7 @@ class Chance:
             reports=[self._report() for _ in range(some(12))],
             heartbeats=[self._heartbeat() for _ in range(some(4))],
             cancels=[Cancel(OWNER, job_id(self._job())) for _ in range(some(3))],
+            requeues=[Requeue(OWNER, job_id(self._job()), job_id(self._job())) for _ in range(some(4))],
             submissions=[self._submission() for _ in range(some(12))],
             asks=[self._ask() for _ in range(some(4))],
         )
@@ -114,7 +120,7 @@ async def test_random_rounds_and_acts_at_once_meet_no_deadlock(opened: Opened, u
             except (StaleLeaderError, machine.IllegalTransitionError):
                 continue
 
-    stores = [await opened() for _ in range(3)]
+    stores = [await opened(MORTAL) for _ in range(3)]
     async with asyncio.TaskGroup() as tasks:
         for number, store in enumerate(stores):
             tasks.create_task(rounds(store, Chance(10 * seed + number)))

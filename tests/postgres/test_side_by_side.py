@@ -16,7 +16,7 @@ from dynwork.orchestrator.core.worker import Pace
 from dynwork.orchestrator.store.commands import Round
 from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.postgres import Opened
-from dynwork.testing.store_driver import OWNER, StoreDriver, ask, completed, lease_name, name_of, submission
+from dynwork.testing.store_driver import OWNER, StoreDriver, ask, completed, expect_job, lease_name, name_of, submission
 
 TIMES = 10
 """How often a race is run: which of two comes first is the scheduler's choice."""
@@ -47,6 +47,20 @@ async def test_one_key_for_two_jobs_at_once_is_the_first_s(both: tuple[StoreDriv
     assert len(refused) == TIMES
     assert len({answer.key for answer in answers if isinstance(answer, Job)}) == TIMES
     assert (await both[0].store.totals()).submitted == TIMES
+
+
+async def test_a_dead_job_requeued_through_both_has_one_successor(both: tuple[StoreDriver, StoreDriver]) -> None:
+    for n in range(1, TIMES + 1):
+        dead = f"j{n}"
+        await both[0].submit(dead, priority=9)
+        await both[0].die(dead)
+        one, other = await asyncio.gather(
+            *(drive.requeue(dead, f"j{100 * side + n}") for side, drive in enumerate(both, start=1))
+        )
+        assert one == other
+        await both[0].cancel(name_of(expect_job(one)))
+    assert (await both[0].store.totals()).submitted == 2 * TIMES
+    assert await both[0].store.check() == []
 
 
 async def test_no_job_is_given_out_twice(both: tuple[StoreDriver, StoreDriver]) -> None:

@@ -16,12 +16,12 @@ from typing import TypeAlias
 from dynwork.errors import DynworkError, UnavailableError
 from dynwork.orchestrator.core.job import Job, Submission
 from dynwork.orchestrator.core.machine import Verdict
-from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Pulse, Report
+from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Pulse, Report, Requeue
 
-Item: TypeAlias = Report | Heartbeat | Cancel | Submission | Ask
+Item: TypeAlias = Report | Heartbeat | Cancel | Requeue | Submission | Ask
 Answer: TypeAlias = Verdict | Pulse | Job | Grant | DynworkError
 
-IN_ORDER: tuple[type[Item], ...] = (Report, Heartbeat, Cancel, Submission, Ask)
+IN_ORDER: tuple[type[Item], ...] = (Report, Heartbeat, Cancel, Requeue, Submission, Ask)
 """The kinds, in the order in which a round carries them out."""
 
 

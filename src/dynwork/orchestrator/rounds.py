@@ -23,7 +23,7 @@ from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.lines import IN_ORDER, Answer, Batch, Item, Lines
 from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.outages import Outages
-from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Pulse, Receipt, Report, Round
+from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Pulse, Receipt, Report, Requeue, Round
 from dynwork.orchestrator.store.port import Store
 
 log = logs.get("dynwork.orchestrator.rounds")
@@ -63,6 +63,10 @@ class Rounds:
     async def cancel(self, cancel: Cancel) -> Job:
         """Cancel one job. Raises ``NotFoundError`` or ``JobFinishedError``."""
         return _sole(Job, await self._pass(Cancel, [cancel], 1))
+
+    async def requeue(self, requeue: Requeue) -> Job:
+        """Give a dead job its successor. Raises ``NotFoundError``, ``JobNotDeadError`` or ``QueueFullError``."""
+        return _sole(Job, await self._pass(Requeue, [requeue], 1))
 
     async def submit(self, submissions: Sequence[Submission]) -> Sequence[Job | DynworkError]:
         """Carry out the submissions; each is answered by the job that stands for it, or by why there is none."""
@@ -121,11 +125,12 @@ class Rounds:
         self._outages.over()
         self._metrics.round_seconds.observe(self._clock.monotonic() - began)
         self._metrics.round_items.observe(len(items))
-        self._metrics.submitted.inc(sum(isinstance(job, Job) and job.created_at == now for job in receipt.submissions))
+        entered = [*receipt.requeues, *receipt.submissions]
+        self._metrics.submitted.inc(sum(isinstance(job, Job) and job.created_at == now for job in entered))
         self._metrics.cancelled.inc(sum(isinstance(job, Job) and job.completed_at == now for job in receipt.cancels))
         for heed in self._committed:
             heed(round_, receipt)
-        return [*receipt.verdicts, *receipt.pulses, *receipt.cancels, *receipt.submissions, *receipt.grants]
+        return [*receipt.verdicts, *receipt.pulses, *receipt.cancels, *entered, *receipt.grants]
 
     async def _halve(self, items: Sequence[Item], error: Exception) -> Sequence[Answer]:
         log.warning("round_failed", items=len(items), error=type(error).__name__)
@@ -141,6 +146,7 @@ def _round_of(items: Sequence[Item]) -> Round:
         reports=[item for item in items if isinstance(item, Report)],
         heartbeats=[item for item in items if isinstance(item, Heartbeat)],
         cancels=[item for item in items if isinstance(item, Cancel)],
+        requeues=[item for item in items if isinstance(item, Requeue)],
         submissions=[item for item in items if isinstance(item, Submission)],
         asks=[item for item in items if isinstance(item, Ask)],
     )
@@ -157,6 +163,8 @@ def _about(item: Item) -> dict[str, str | int]:
             return {"item": "ask", "worker_id": facts.worker_id}
         case Cancel(job_id=job_id):
             return {"item": "cancel", "job_id": job_id}
+        case Requeue(job_id=job_id):
+            return {"item": "requeue", "job_id": job_id}
         case Submission(job_id=job_id):
             return {"item": "submission", "job_id": job_id}
 

@@ -12,7 +12,7 @@ from dynwork.orchestrator import bodies, messages, views
 from dynwork.orchestrator.core.job import JobState, Submission
 from dynwork.orchestrator.rounds import Rounds
 from dynwork.orchestrator.sampler import Sampler
-from dynwork.orchestrator.store.commands import Cancel
+from dynwork.orchestrator.store.commands import Cancel, Requeue
 from dynwork.orchestrator.store.port import Store
 from dynwork.orchestrator.tail import Tails
 
@@ -21,6 +21,7 @@ log = logs.get("dynwork.orchestrator.api")
 Owner = Annotated[wire.Id | None, Query()]
 """Whose jobs; absent: everybody's."""
 JobId = Annotated[wire.JobId, Path()]
+NewId = Annotated[wire.JobId, Query()]
 Position = Annotated[int | None, Query(ge=0, le=2**62)]
 Top = Annotated[int, Query(ge=1, le=10_000)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -89,6 +90,12 @@ class Desk:
         job = await self._rounds.cancel(Cancel(owner, job_id))
         return wire.JobReply(job=views.job(job, self._sampler.latest.outlook))
 
+    async def requeue(self, owner: str | None, job_id: str, new_id: str) -> wire.RequeueReply:
+        """Give a dead job its successor. Raises ``NotFoundError``, ``JobNotDeadError``, ``QueueFullError``."""
+        job = await self._rounds.requeue(Requeue(owner, job_id, new_id))
+        log.debug("requeued", job_id=job.job_id, requeued_from=job_id)
+        return wire.RequeueReply(job_id=job.job_id)
+
     async def completed(self, owner: str | None, top: int) -> wire.CompletedReply:
         """Show the newest succeeded jobs."""
         return wire.CompletedReply(results=views.completed(await self._store.newest_succeeded(owner, top)))
@@ -122,6 +129,7 @@ class Desk:
 def routes(desk: Desk, tails: Tails, replies: bodies.Replies) -> APIRouter:
     """Return the routes, without a guard."""
     router = APIRouter(prefix="/internal")
+    _single_jobs(router, desk, replies)
 
     @router.post("/submit")
     async def submit(request: Request) -> Response:
@@ -130,14 +138,6 @@ def routes(desk: Desk, tails: Tails, replies: bodies.Replies) -> APIRouter:
     @router.get("/jobs")
     async def jobs(owner: Owner = None, state: State = None, before: Before = None, limit: Limit = 100) -> Response:
         return replies.of(await desk.jobs(owner, state, before, limit))
-
-    @router.get("/jobs/{job_id}")
-    async def job(job_id: JobId, owner: Owner = None) -> Response:
-        return replies.of(await desk.job(owner, job_id))
-
-    @router.post("/jobs/{job_id}/cancel")
-    async def cancel(job_id: JobId, owner: Owner = None) -> Response:
-        return replies.of(await desk.cancel(owner, job_id))
 
     @router.get("/completed")
     async def completed(owner: Owner = None, top: Top = 10) -> Response:
@@ -160,3 +160,17 @@ def routes(desk: Desk, tails: Tails, replies: bodies.Replies) -> APIRouter:
         return replies.of(desk.fleet())
 
     return router
+
+
+def _single_jobs(router: APIRouter, desk: Desk, replies: bodies.Replies) -> None:
+    @router.get("/jobs/{job_id}")
+    async def job(job_id: JobId, owner: Owner = None) -> Response:
+        return replies.of(await desk.job(owner, job_id))
+
+    @router.post("/jobs/{job_id}/cancel")
+    async def cancel(job_id: JobId, owner: Owner = None) -> Response:
+        return replies.of(await desk.cancel(owner, job_id))
+
+    @router.post("/jobs/{job_id}/requeue")
+    async def requeue(job_id: JobId, new_id: NewId, owner: Owner = None) -> Response:
+        return replies.of(await desk.requeue(owner, job_id, new_id))

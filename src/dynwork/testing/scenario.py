@@ -10,6 +10,7 @@ A story is a text file: one act a line, at virtual time; ``->`` says what must c
     complete w1 j1#1 -> stale        likewise fail, release; without ``->`` they must be accepted
     expire -> 1                      jobs that went back to the queue or ended; likewise: gone w1
     cancel j1 -> cancelled           state j1 -> queued        done j1 -> 500        attempts j1 -> 1
+    requeue j1 j2 -> j2              j2 takes the place of j1, which is dead; the name of the job that does
     feed -> j1 j2                    since the last time it was read
     launch i1                        drain i1 -> yes, or no    event i1 noticed, or gone
     retire 60s -> 2                  jobs that ended longer ago are deleted
@@ -114,6 +115,12 @@ class Story:
         (name,) = line.words
         answer = await self._drive.cancel(name, line.options.get("owner", OWNER))
         return answer.state.value if isinstance(answer, Job) else answer.code
+
+    async def _act_requeue(self, line: Line) -> str:
+        name, new = line.words
+        self._steps.setdefault(new, self._steps[name])
+        answer = await self._drive.requeue(name, new, line.options.get("owner", OWNER))
+        return name_of(answer) if isinstance(answer, Job) else answer.code
 
     async def _act_state(self, line: Line) -> str:
         (name,) = line.words

@@ -10,7 +10,7 @@ from dynwork.orchestrator.core.job import Chain, JobState, Submission
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
 from dynwork.orchestrator.store import claims, leadership, listing, reading, sweeping
 from dynwork.orchestrator.store.batch import Batch
-from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Held, Report, Round
+from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Held, Report, Requeue, Round
 from dynwork.orchestrator.store.round import carry_out
 from dynwork.orchestrator.store.values import Rules
 
@@ -55,6 +55,7 @@ def statements_of_the_hot_path(conn: Connection) -> list[Statement]:
                 reports=[Report("w1", "i1", held, machine.Completed(b"x" * 64, 100))],
                 heartbeats=[Heartbeat("w1", "i1", paces, (held,), ((held, checkpoint),))],
                 cancels=[Cancel("local", new_id())],
+                requeues=[Requeue("local", new_id(), new_id())],
                 submissions=[submission],
                 asks=[Ask(facts), Ask(WorkerFacts("w2", "i2", paces, ("sha512-chain",)))],
             ),

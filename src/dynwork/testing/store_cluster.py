@@ -17,16 +17,16 @@ from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.instance import Drained, Gone, Launched, Reported
 from dynwork.orchestrator.core.job import JobState, Submission
 from dynwork.orchestrator.core.worker import Pace, Paces, WorkerFacts
-from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Held, Report, Round
+from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Held, Report, Requeue, Round
 from dynwork.testing.store_driver import KIND, job_id, name_of, state_after
 from dynwork.testing.store_invariants import Invariants
 from dynwork.testing.store_strategies import (
     PACES,
     NamedLease,
+    anybody,
     incarnations,
     named,
     names,
-    owners,
     progress,
     report_events,
     some_leases,
@@ -50,6 +50,9 @@ class Cluster(Invariants):
     def leased(self) -> list[str]:
         return sorted(name_of(job) for job in self.known.values() if job.state is JobState.LEASED)
 
+    def dead(self) -> list[str]:
+        return sorted(name_of(job) for job in self.known.values() if job.state is JobState.DEAD)
+
     def held(self, listed: list[str]) -> tuple[Held, ...]:
         return tuple(self.lease((name, 0, None))[0] for name in listed)
 
@@ -57,19 +60,21 @@ class Cluster(Invariants):
     @rule(
         reports=st.lists(st.tuples(named, report_events), max_size=3),
         beats=st.lists(st.tuples(workers, incarnations, some_leases, some_leases, progress), max_size=2),
-        cancels=st.lists(st.tuples(owners, names), max_size=1),
+        cancels=st.lists(st.tuples(anybody, names), max_size=1),
+        requeues=st.lists(st.tuples(anybody, names, names), max_size=2),
         submitted=st.lists(submissions, max_size=3),
         asks=st.lists(
             st.tuples(workers, incarnations, st.sampled_from(PACES), some_leases, some_leases, st.integers(0, 5)),
             max_size=3,
         ),
     )
-    def round(self, reports: list[Any], beats: list[Any], cancels: list[Any], submitted: Any, asks: list[Any]) -> None:
+    def round(self, reports: Any, beats: Any, cancels: Any, requeues: Any, submitted: Any, asks: Any) -> None:
         self._commit(
             Round(
                 reports=[self._report(*one) for one in reports],
                 heartbeats=[self._heartbeat(*one) for one in beats],
                 cancels=[Cancel(owner, job_id(name)) for owner, name in cancels],
+                requeues=[Requeue(owner, job_id(dead), job_id(new)) for owner, dead, new in requeues],
                 submissions=submitted,
                 asks=[self._ask(*one) for one in asks],
             )
@@ -92,6 +97,13 @@ class Cluster(Invariants):
         """The good case: a report by the holder; at times its answer is lost."""
         leased = self.leased()
         self._commit(Round(reports=[self._report((leased[which % len(leased)], 0, None), event)] * (1 + twice)))
+
+    @precondition(lambda self: self.dead())
+    @rule(which=st.integers(0, 5), new=names)
+    def requeue(self, which: int, new: str) -> None:
+        """The good case: a job that is dead."""
+        dead = self.dead()
+        self._commit(Round(requeues=[Requeue(None, job_id(dead[which % len(dead)]), job_id(new))]))
 
     @precondition(lambda self: self.leased())
     @rule(worker=workers, done=progress, forgets=st.booleans())

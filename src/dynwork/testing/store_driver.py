@@ -18,7 +18,18 @@ from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Chain, Instant, Job, JobState, Submission
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import Pace, Paces, WorkerFacts
-from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Held, Pulse, Receipt, Report, Round
+from dynwork.orchestrator.store.commands import (
+    Ask,
+    Cancel,
+    Grant,
+    Heartbeat,
+    Held,
+    Pulse,
+    Receipt,
+    Report,
+    Requeue,
+    Round,
+)
 from dynwork.orchestrator.store.port import Store
 from dynwork.orchestrator.store.values import Swept
 
@@ -192,6 +203,10 @@ class StoreDriver:
         """Cancel a job."""
         return (await self.commit(Round(cancels=[Cancel(owner, job_id(name))]))).cancels[0]
 
+    async def requeue(self, name: str, new: str, owner: str | None = OWNER) -> Job | DynworkError:
+        """Let ``new`` take the place of a dead job."""
+        return (await self.commit(Round(requeues=[Requeue(owner, job_id(name), job_id(new))]))).requeues[0]
+
     async def epoch(self) -> int:
         """Lead, for this very moment only; return the epoch to act under."""
         epoch = await self.store.lead("the driver", self.now, 0.0)
@@ -222,20 +237,6 @@ class StoreDriver:
 
     async def _report(self, one: Report) -> Verdict:
         return (await self.commit(Round(reports=[one]))).verdicts[0]
-
-
-async def listed(store: Store, owner: str | None, state: JobState | None = None, limit: int = 100) -> list[Job]:
-    """List everything there is, page by page."""
-    found: list[Job] = []
-    before: str | None = None
-    while True:
-        page = await store.jobs(owner, state, before, limit)
-        assert len(page.jobs) <= limit
-        found += page.jobs
-        if page.next is None:
-            return found
-        assert before is None or page.next < before, "a page goes on where it began"
-        before = page.next
 
 
 def expect_job(answer: Job | DynworkError) -> Job:

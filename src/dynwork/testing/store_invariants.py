@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.store.port import Store
 from dynwork.orchestrator.store.values import FeedPage, Tail, Totals
-from dynwork.testing.store_driver import START, job_id, listed
+from dynwork.testing.store_driver import START, job_id
+from dynwork.testing.store_pages import listed
 from dynwork.testing.store_strategies import NAMES, OWNERS, RULES
 from dynwork.testing.store_twins import Twins
 

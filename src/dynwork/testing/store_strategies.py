@@ -35,6 +35,7 @@ named: st.SearchStrategy[NamedLease] = st.tuples(
 )
 progress = st.sampled_from((1, 2, 3, 30, 60, 61))
 owners = st.sampled_from(OWNERS)
+anybody = st.sampled_from((*OWNERS, None))
 some_leases = st.lists(names, unique=True, max_size=4)
 
 submissions = st.builds(

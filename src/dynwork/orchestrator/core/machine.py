@@ -145,6 +145,11 @@ def submit(submission: Submission, now: Instant) -> Job:
     )
 
 
+def successor(dead: Job, job_id: str) -> Submission:
+    """Return the submission of the job that takes the place of a dead one: the same work, from its start."""
+    return Submission(job_id, dead.owner, None, dead.kind, dead.priority, dead.start, requeued_from=dead.job_id)
+
+
 def holds(job: Job, ref: LeaseRef) -> bool:
     """Say whether ``ref`` names the latest lease of ``job`` and its worker has not ended it."""
     return (

@@ -14,6 +14,7 @@ from dynwork.orchestrator.store import tables
 from dynwork.orchestrator.store.migrate import is_migrated
 
 _j, _w, _t = tables.job.c, tables.worker.c, tables.tally.c
+_before = tables.job.alias("before").c
 _ENDED = _j.state.in_(sorted(TERMINAL))
 
 _WRONG: dict[str, ColumnElement[bool]] = {
@@ -28,6 +29,9 @@ _WRONG: dict[str, ColumnElement[bool]] = {
     "are dead without a reason": and_(_j.state == JobState.DEAD, _j.error_code.is_(None)),
     "have done fewer steps than at their start": _j.done < _j.start_done,
     "have ended without a time, or have a time without having ended": _j.completed_at.is_(None) == _ENDED,
+    "take the place of a job that is not dead": exists().where(
+        _before.job_id == _j.requeued_from, _before.state != JobState.DEAD, _before.created_at < _j.created_at
+    ),
     "have an owner or a key that no client can name": or_(_j.owner == "", _j.key == ""),
 }
 """What no job may be: the sentence goes on after "N jobs"."""

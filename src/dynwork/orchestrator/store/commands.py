@@ -79,6 +79,21 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Requeue:
+    """A dead job is to be done after all, from its start, as the new job ``new_id``. Answer: that job, or an error.
+
+    A dead job has one successor at most: if it has one, in whatever state, that one is the answer, whatever ``new_id``
+    says. ``NotFoundError``; ``JobNotDeadError``; ``KeyReusedError`` if ``new_id`` is the id of another job;
+    ``QueueFullError`` as for a submission. The successor has no idempotency key. The owner ``None`` stands for
+    everybody.
+    """
+
+    owner: str | None
+    job_id: str
+    new_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """A worker wants work. Answer: :class:`Grant`.
 
@@ -106,6 +121,7 @@ class Round:
     reports: Sequence[Report] = ()
     heartbeats: Sequence[Heartbeat] = ()
     cancels: Sequence[Cancel] = ()
+    requeues: Sequence[Requeue] = ()
     submissions: Sequence[Submission] = ()
     asks: Sequence[Ask] = ()
 
@@ -148,6 +164,7 @@ class Receipt:
     verdicts: Sequence[Verdict] = ()
     pulses: Sequence[Pulse] = ()
     cancels: Sequence[Job | DynworkError] = ()
+    requeues: Sequence[Job | DynworkError] = ()
     submissions: Sequence[Job | DynworkError] = ()
     grants: Sequence[Grant] = ()
     claimable: int = 0

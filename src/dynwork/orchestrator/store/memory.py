@@ -48,9 +48,10 @@ class MemoryStore(Acts):
             verdicts = [work.report(item) for item in round_.reports]
             pulses = [work.heartbeat(item) for item in round_.heartbeats]
             cancels = [work.cancel(item) for item in round_.cancels]
+            requeues = [work.requeue(item) for item in round_.requeues]
             submissions = [work.submit(item) for item in round_.submissions]
             grants = [work.ask(item) for item in round_.asks]
-        return Receipt(verdicts, pulses, cancels, submissions, grants, work.claimable, work.ended)
+        return Receipt(verdicts, pulses, cancels, requeues, submissions, grants, work.claimable, work.ended)
 
     async def worker_gone(self, worker_id: str, now: Instant) -> Swept:
         """See :meth:`Store.worker_gone`."""

@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from dynwork.errors import DynworkError, JobFinishedError, KeyReusedError, NotFoundError, QueueFullError
+from dynwork.errors import (
+    DynworkError,
+    JobFinishedError,
+    JobNotDeadError,
+    KeyReusedError,
+    NotFoundError,
+    QueueFullError,
+)
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.instance import InstanceState
 from dynwork.orchestrator.core.job import Instant, Job, JobState, LeaseEnd, LeaseRef, Submission
 from dynwork.orchestrator.core.leasing import Hand
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import WorkerFacts, WorkerState, heard, updated
-from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Held, Pulse, Report
+from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Held, Pulse, Report, Requeue
 from dynwork.orchestrator.store.memory_books import Books, claim_order
 from dynwork.orchestrator.store.values import Rules, Swept
 
@@ -94,6 +101,20 @@ class Transaction:
             return JobFinishedError(f"job {cancel.job_id} is {job.state} already")
         return self._step(job, machine.Cancelled())
 
+    def requeue(self, requeue: Requeue) -> Job | DynworkError:
+        """Enter a new job in the place of a dead one, or find the one that was entered before."""
+        dead = self.books.jobs.get(requeue.job_id)
+        if dead is None or requeue.owner not in (None, dead.owner):
+            return NotFoundError(f"there is no job {requeue.job_id}")
+        if dead.state is not JobState.DEAD:
+            return JobNotDeadError(f"job {requeue.job_id} is {dead.state}")
+        for job in self.books.jobs.values():
+            if job.requeued_from == dead.job_id:
+                return job
+        if requeue.new_id in self.books.jobs:
+            return KeyReusedError("the job id was used before, for a different job")
+        return self._enter(machine.submit(machine.successor(dead, requeue.new_id), self._now))
+
     def submit(self, submission: Submission) -> Job | DynworkError:
         """Enter a new job, or find the one that the submission repeats."""
         earlier = self.books.jobs.get(submission.job_id) or self._with_key(submission.owner, submission.key)
@@ -101,12 +122,7 @@ class Transaction:
             if (earlier.owner, earlier.fingerprint) == (submission.owner, submission.fingerprint):
                 return earlier
             return KeyReusedError("the idempotency key or job id was used before, for a different job")
-        job = machine.submit(submission, self._now)
-        queued = sum(one.state is JobState.QUEUED for one in self.books.jobs.values())
-        if not job.terminal and queued >= self._rules.queue_jobs_max:
-            return QueueFullError(f"{queued} jobs are waiting already")
-        self.books.submitted += 1
-        return self._store(job)
+        return self._enter(machine.submit(submission, self._now))
 
     def ask(self, ask: Ask) -> Grant:
         """Give a worker what it lost on the way, and as much new work as it can start soon."""
@@ -149,6 +165,13 @@ class Transaction:
         return Swept(len(leases), self.claimable, self.ended, tuple(lost))
 
     # -- the parts that they share
+    def _enter(self, job: Job) -> Job | DynworkError:
+        queued = sum(one.state is JobState.QUEUED for one in self.books.jobs.values())
+        if not job.terminal and queued >= self._rules.queue_jobs_max:
+            return QueueFullError(f"{queued} jobs are waiting already")
+        self.books.submitted += 1
+        return self._store(job)
+
     def _step(self, job: Job, event: machine.Event) -> Job:
         return self._store(machine.step(job, event, self._now, self._rules.retry))
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from dynwork.errors import DynworkError, JobFinishedError, NotFoundError
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Instant, Job, JobState
-from dynwork.orchestrator.store import leases, submissions
+from dynwork.orchestrator.store import leases, requeues, submissions
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.claims import Queue
 from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Receipt, Round
@@ -25,6 +25,7 @@ def carry_out(conn: Connection, round_: Round, rules: Rules, now: Instant, shard
     verdicts = [leases.report(batch, said) for said in round_.reports]
     pulses = [leases.heartbeat(batch, said) for said in round_.heartbeats]
     cancels = [_cancel(batch, cancel) for cancel in round_.cancels]
+    requeued = requeues.requeue(batch, round_.requeues)
     submitted = submissions.submit(batch, round_.submissions, by_key)
     grants = []
     if round_.asks:
@@ -36,6 +37,7 @@ def carry_out(conn: Connection, round_: Round, rules: Rules, now: Instant, shard
         verdicts=verdicts,
         pulses=pulses,
         cancels=[_as_closed(batch, answer) for answer in cancels],
+        requeues=[_as_closed(batch, answer) for answer in requeued],
         submissions=[_as_closed(batch, answer) for answer in submitted],
         grants=grants,
         claimable=batch.claimable,
@@ -56,6 +58,7 @@ def _lock(batch: Batch, round_: Round, standing: Iterable[str]) -> None:
     named = leases.ids_held(commands)
     named.update(said.held.job_id for said in round_.reports)
     named.update(cancel.job_id for cancel in round_.cancels)
+    named.update(name for one in round_.requeues for name in (one.job_id, one.new_id))
     named.update(submission.job_id for submission in round_.submissions)
     batch.lock_jobs(named.union(standing, batch.leased_to(holders)))
 

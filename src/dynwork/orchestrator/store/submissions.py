@@ -38,7 +38,7 @@ def submit(batch: Batch, submissions: Sequence[Submission], by_key: ByKey) -> li
     if not submissions:
         return []
     by_key = dict(by_key)
-    room = batch.rules.queue_jobs_max - tally.queued(batch.conn) - batch.queued_here
+    left = room(batch)
     answers: list[Job | DynworkError] = []
     for submission in submissions:
         key = (submission.owner, submission.key)
@@ -48,16 +48,25 @@ def submit(batch: Batch, submissions: Sequence[Submission], by_key: ByKey) -> li
             continue
         job = machine.submit(submission, batch.now)
         if job.state is JobState.QUEUED:
-            if room <= 0:
-                detail = f"{batch.rules.queue_jobs_max} jobs are queued already; try again later"
-                answers.append(QueueFullError(detail, retry_after_s=5))
+            if left <= 0:
+                answers.append(queue_full(batch))
                 continue
-            room -= 1
+            left -= 1
         batch.add(job)
         if submission.key is not None:
             by_key[key] = job.job_id
         answers.append(job)
     return answers
+
+
+def room(batch: Batch) -> int:
+    """Return how many jobs more may be queued; none if that is not above 0."""
+    return batch.rules.queue_jobs_max - tally.queued(batch.conn) - batch.queued_here
+
+
+def queue_full(batch: Batch) -> QueueFullError:
+    """Return the refusal of one for which there is no room."""
+    return QueueFullError(f"{batch.rules.queue_jobs_max} jobs are queued already; try again later", retry_after_s=5)
 
 
 def _repeated(standing: Job, submission: Submission) -> Job | DynworkError:

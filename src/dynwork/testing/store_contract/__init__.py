@@ -12,6 +12,7 @@ from dynwork.testing.store_contract.leaders import LeaderContract
 from dynwork.testing.store_contract.leases import LeaseContract
 from dynwork.testing.store_contract.lists import ListContract
 from dynwork.testing.store_contract.reports import ReportContract
+from dynwork.testing.store_contract.requeues import RequeueContract
 from dynwork.testing.store_contract.rounds import RoundContract
 from dynwork.testing.store_contract.submissions import SubmissionContract
 from dynwork.testing.store_contract.workers import WorkerContract
@@ -26,6 +27,7 @@ __all__ = [
     "LeaseContract",
     "ListContract",
     "ReportContract",
+    "RequeueContract",
     "RoundContract",
     "StoreContract",
     "SubmissionContract",

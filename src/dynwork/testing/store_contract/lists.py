@@ -9,7 +9,8 @@ from dynwork.errors import CursorExpiredError
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.store.values import Ended, Tail
 from dynwork.testing.store_contract.backend import StoreContract
-from dynwork.testing.store_driver import StoreDriver, job_id, listed, name_of
+from dynwork.testing.store_driver import StoreDriver, job_id, name_of
+from dynwork.testing.store_pages import listed
 
 EVERYBODY = None
 

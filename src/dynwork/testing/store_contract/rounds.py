@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -114,7 +115,7 @@ class RoundContract(StoreContract):
         assert await self._everything(drive) == before
         bad = report("w1", "j1#1", machine.Failed("broken", "", jitter=2.0))
         with pytest.raises(ValueError, match="jitter"):
-            await drive.commit(Round([bad], poisoned.heartbeats, [], poisoned.submissions, poisoned.asks))
+            await drive.commit(replace(poisoned, reports=[bad]))
         assert await self._everything(drive) == before
         drive.store = await backend.restart(drive.store)
         assert await self._everything(drive) == before
