@@ -17,7 +17,7 @@ from dynwork.ids import new_id
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Chain, Submission
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
-from dynwork.orchestrator.store import tables
+from dynwork.orchestrator.store import listing, tables
 from dynwork.orchestrator.store.commands import Ask, Heartbeat, Held, Report, Round
 from dynwork.orchestrator.store.migrate import migrate
 from dynwork.orchestrator.store.round import carry_out
@@ -47,6 +47,17 @@ def test_migrations_make_exactly_the_tables_of_the_code(conn: Connection) -> Non
 def test_migrating_twice_keeps_the_cluster(conn: Connection) -> None:
     first = migrate(conn, "another")
     assert first == migrate(conn, "yet another") != "another"
+
+
+def test_a_store_of_the_first_release_is_brought_up_to_date_and_keeps_its_jobs(conn: Connection) -> None:
+    submitted = Submission(new_id(), "local", None, "sha512-chain", 5, Chain(b"x" * 64, 1, 100))
+    carry_out(conn, Round(submissions=[submitted]), RULES, 1e9, "shard")
+    for index in ("job_owner", "job_set_aside", "job_requeued"):
+        conn.exec_driver_sql(f"DROP INDEX {index}")
+    conn.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    migrate(conn, "another")
+    assert compare_metadata(MigrationContext.configure(conn), tables.metadata) == []
+    assert [job.job_id for job in listing.jobs(conn, "local", None, None, 10).jobs] == [submitted.job_id]
 
 
 def test_no_statement_of_the_hot_path_scans_the_jobs(conn: Connection) -> None:

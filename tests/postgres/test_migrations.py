@@ -14,7 +14,7 @@ from dynwork.errors import ConfigurationError
 from dynwork.orchestrator.store.postgres import PostgresStore
 from dynwork.testing.postgres import Databases
 from dynwork.testing.store_contract import RULES
-from dynwork.testing.store_driver import StoreDriver
+from dynwork.testing.store_driver import OWNER, StoreDriver, name_of
 
 
 @pytest.fixture
@@ -52,6 +52,28 @@ async def test_an_older_orchestrator_goes_on_over_a_newer_schema(empty: str, dat
     await after.open()
     assert await after.cluster_id() == await before.cluster_id()
     assert await StoreDriver(after).lease("w1") == "j1#1"
+    for store in (before, after):
+        await store.close()
+
+
+async def test_a_schema_of_the_first_release_is_brought_up_to_date_under_an_orchestrator_of_it(
+    empty: str, databases: Databases
+) -> None:
+    before = store_over(empty)
+    await before.open()
+    await StoreDriver(before).submit("j1")
+    await databases.run(
+        "DROP INDEX job_owner, job_set_aside, job_requeued; UPDATE alembic_version SET version_num = '0001'", empty
+    )
+    await StoreDriver(before).submit("j2")
+    after = store_over(empty, "http://b")
+    await after.open()
+    await StoreDriver(before).submit("j3")
+    page = await after.jobs(OWNER, None, None, 10)
+    assert [name_of(job) for job in page.jobs] == ["j3", "j2", "j1"]
+    indexes = text("SELECT indexname FROM pg_indexes WHERE tablename = 'job'")
+    made = await after._read(lambda conn: set(conn.scalars(indexes)))
+    assert {"job_owner", "job_set_aside", "job_requeued"} <= made
     for store in (before, after):
         await store.close()
 

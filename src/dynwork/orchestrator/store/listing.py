@@ -17,7 +17,7 @@ from dynwork.orchestrator.store.rows import LEASED, SELECT_JOB, ForOwner, in_lis
 from dynwork.orchestrator.store.values import JobsPage
 
 LOOK_MAX = 10_000
-"""Ids that one page passes at most; in an index, about a millisecond."""
+"""Ids that one page passes at most: milliseconds, also where nothing is found."""
 ABOVE_ALL_IDS, BELOW_ALL_IDS = "ffffffff-ffff-ffff-ffff-ffffffffffff", "00000000-0000-0000-0000-000000000000"
 SET_ASIDE = frozenset({JobState.DEAD, JobState.CANCELLED})
 """What the index ``job_set_aside`` has of each owner."""
