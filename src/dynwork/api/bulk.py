@@ -79,7 +79,7 @@ BODY = {
 class Held:
     """The bytes of messages that are in memory."""
 
-    def __init__(self, bytes_max: int = HELD_BYTES_MAX) -> None:
+    def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._bytes = 0
 
@@ -171,7 +171,7 @@ class Reader:
 def router(guard: KeyGuard, submissions: Submissions, bounds: Bounds, reader: Reader) -> APIRouter:
     """Return the route."""
     routes = APIRouter(tags=["work"])
-    held = Held()
+    held = Held(HELD_BYTES_MAX)
 
     @routes.post(
         "/jobs",
