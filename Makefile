@@ -9,7 +9,7 @@ DEV_STAMP := $(VENV)/.ready-dev
 KERNEL := setup.py $(wildcard src/dynwork/kinds/native/*)
 TIMES := 10
 
-.PHONY: help demo up test check lint types layers sanitize chaos bench bench-kernel bench-worker bench-store lock docs clean
+.PHONY: help demo up test check lint types layers sanitize chaos bench bench-kernel bench-worker bench-store lock client docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -57,6 +57,9 @@ bench-store: $(DEV_STAMP) ## what SQLite and PostgreSQL make of rounds, in front
 
 lock: $(DEV_STAMP) ## resolve requirements/*.in anew
 	scripts/lock.sh $(ARGS)
+
+client: $(DEV_STAMP) ## generate the synchronous client from the asynchronous one
+	$(BIN)/python scripts/sync_client.py
 
 docs: $(DEV_STAMP) ## generate docs/reference from the code
 	$(BIN)/python scripts/reference.py

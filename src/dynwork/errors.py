@@ -138,6 +138,12 @@ class StoreUnavailableError(UnavailableError):
     code = "store_unavailable"
 
 
+class NoAnswerError(UnavailableError):
+    """No API answered the client, for as long as it tried. What was sent may or may not have taken effect."""
+
+    code = "no_answer"
+
+
 class StoreLockedError(ConfigurationError):
     """Another orchestrator has this SQLite file open: only one may."""
 
@@ -148,6 +154,35 @@ class StaleLeaderError(DynworkError):
     """The act was planned under a leadership that has passed to another: nothing was changed."""
 
     code = "stale_leader"
+
+
+# --- what a client finds out about its job, or about whom it talks to -------------------------------------------------
+class JobEndedError(DynworkError):
+    """There is no result and there will be none: the job has ended."""
+
+
+class JobDeadError(JobEndedError):
+    """The job failed for good; ``detail`` says with what. It can be requeued."""
+
+    code = "job_dead"
+
+
+class JobCancelledError(JobEndedError):
+    """The job was cancelled."""
+
+    code = "job_cancelled"
+
+
+class JobUnfinishedError(DynworkError):
+    """The job has not ended within the time that the caller wanted to wait. It goes on."""
+
+    code = "job_unfinished"
+
+
+class UnexpectedAnswerError(DynworkError):
+    """What answered the client does not speak like a dynwork API: another server, or a proxy before it."""
+
+    code = "unexpected_answer"
 
 
 # --- what the provider of machines did -------------------------------------------------------------------------------
@@ -197,3 +232,16 @@ BY_CODE: dict[str, type[DynworkError]] = {
     leaf.code: leaf for base in (RefusedError, UnavailableError) for leaf in base.__subclasses__()
 }
 """What a request may be refused with, by its code: how a caller makes a typed error of a ``problem+json`` again."""
+
+
+def of_code(
+    code: str, detail: str, *, fields: list[dict[str, str]] | None = None, retry_after_s: float | None = None
+) -> DynworkError | None:
+    """Return the typed error with this code, of those in :data:`BY_CODE`; ``None`` for a code that is not known here.
+
+    ``fields``: what is wrong with the input, field by field, where the code is about input.
+    """
+    leaf = BY_CODE.get(code)
+    if leaf is InvalidInputError:
+        return InvalidInputError(detail, errors=fields)
+    return leaf(detail, retry_after_s=retry_after_s) if leaf else None

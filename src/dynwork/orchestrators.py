@@ -217,9 +217,8 @@ def _request_id() -> dict[str, str]:
 
 def error_of(told: Problem | ItemError, retry_after_s: float | None = None) -> errors.DynworkError:
     """Return the typed error that an orchestrator told; ``UnavailableError`` for a code that means nothing here."""
-    kind = _BY_CODE.get(told.code)
-    if kind is None:
-        return errors.UnavailableError(f"{told.code}: {told.detail}")
-    if kind is errors.InvalidInputError:
-        return errors.InvalidInputError(told.detail, errors=told.errors if isinstance(told, Problem) else None)
-    return kind(told.detail, retry_after_s=retry_after_s)
+    error = None
+    if told.code in _BY_CODE:
+        fields = told.errors if isinstance(told, Problem) else None
+        error = errors.of_code(told.code, told.detail, fields=fields, retry_after_s=retry_after_s)
+    return error or errors.UnavailableError(f"{told.code}: {told.detail}")

@@ -1,0 +1,108 @@
+"""``submit_many``: works go in a window at a time, results come out as they end. Nothing runs beside the caller.
+
+The feed is read from a position taken before the first work was handed in, so a job that is handed in now ends after
+it: each entry is either of a job that waits here, or of somebody else's. A job whose key was known before may have
+ended earlier than that, and is looked up. So is everything that waits if the feed's position was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import TypeAlias
+
+from dynwork import errors
+from dynwork.client import _calls as calls
+from dynwork.client._async_connection import AsyncConnection
+from dynwork.client._async_delivery import AsyncDelivery
+from dynwork.client._outside import AsyncOutside, AsyncSource, AsyncWorks
+from dynwork.client._work import Result, Work, result_of
+from dynwork.wire import BULK_JOBS_MAX
+
+LISTEN_S = 20.0
+"""How long the feed is listened to at a time while there is nothing else to do, seconds."""
+
+Pairs: TypeAlias = list[tuple[Work, Result]]
+
+
+class AsyncMany:
+    """One run of ``submit_many``: ask for its :meth:`pairs` once."""
+
+    def __init__(
+        self, connection: AsyncConnection, outside: AsyncOutside, works: AsyncWorks, window: int, after: str | None
+    ) -> None:
+        """``after``: a cursor from before any of ``works`` was ever handed in, if there is one."""
+        self._connection = connection
+        self._outside = outside
+        self._delivery = AsyncDelivery(connection, outside)
+        self._source = AsyncSource(works)
+        self._window = max(window, 1)
+        self._cursor = after
+        self._tells_all = after is not None
+        """Whether the feed from the first cursor on tells the end even of those whose keys were known before."""
+        self._waiting: dict[str, list[Work]] = {}
+        """By job id; more than one work if they share a key."""
+        self._count = 0
+
+    async def pairs(self) -> AsyncIterator[tuple[Work, Result]]:
+        """Yield every work once, with its result."""
+        cursor = self._cursor or await self._newest()
+        while not self._source.is_dry or self._count:
+            if self._has_room():
+                for pair in await self._hand_in():
+                    yield pair
+            if self._count:
+                cursor, ended = await self._listen(cursor)
+                for pair in ended:
+                    yield pair
+
+    def _has_room(self) -> bool:
+        """Say whether it is worth a call: for a full one, or half the window if that is less."""
+        room = self._window - self._count
+        return not self._source.is_dry and room >= min(BULK_JOBS_MAX, (self._window + 1) // 2)
+
+    async def _hand_in(self) -> Pairs:
+        """Hand in the next works; return those that are at their end with that."""
+        works = await self._source.take(min(BULK_JOBS_MAX, self._window - self._count))
+        refused: Pairs = []
+        known: list[str] = []
+        for work, receipt in zip(works, await self._delivery.hand_in(works), strict=True):
+            if receipt.job_id is None:
+                refused.append((work, Result("refused", error=receipt.error)))
+                continue
+            self._waiting.setdefault(receipt.job_id, []).append(work)
+            self._count += 1
+            if receipt.repeated and not self._tells_all:
+                known.append(receipt.job_id)
+        return refused + await self._look_up(known)
+
+    async def _listen(self, cursor: str) -> tuple[str, Pairs]:
+        """Read on in the feed; return where to go on, and what ended."""
+        wait_s = 0.0 if self._has_room() else LISTEN_S
+        asked = self._outside.monotonic()
+        try:
+            page = await self._connection.call(calls.results(cursor, calls.PAGE_MAX, wait_s))
+        except errors.CursorExpiredError:
+            newest = await self._newest()
+            self._tells_all = False
+            return newest, await self._look_up(list(self._waiting))
+        if wait_s and not page.results:
+            await self._outside.rest(asked)
+        return page.next, [pair for ended in page.results for pair in self._ended(ended.job_id, result_of(ended))]
+
+    async def _look_up(self, job_ids: Iterable[str]) -> Pairs:
+        """Return those of the jobs that have ended."""
+        found: Pairs = []
+        for job_id in job_ids:
+            job = await self._connection.call(calls.job(job_id))
+            if job.completed_at is not None:
+                found += self._ended(job_id, result_of(job))
+        return found
+
+    def _ended(self, job_id: str, result: Result) -> Pairs:
+        """Take a job from those that wait; nothing if it is not one of them, or was told before."""
+        works = self._waiting.pop(job_id, [])
+        self._count -= len(works)
+        return [(work, result) for work in works]
+
+    async def _newest(self) -> str:
+        return (await self._connection.call(calls.results(calls.NEWEST, 1, 0.0))).next
