@@ -1,0 +1,246 @@
+"""``submit`` and its like: every work gets one result, whatever goes wrong on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dynwork import AsyncClient, Client, Digest, Result, Work, errors
+from dynwork.kinds import DEFAULT_KIND
+from dynwork.testing.public_api import PublicApi, VirtualTime, hash_of, problem
+
+URL = "http://api.test"
+OTHER = "odd-kind"
+"""A kind that is not built in: its buffers travel."""
+
+
+def client_of(api: PublicApi, patience_s: float = 60.0) -> AsyncClient:
+    return AsyncClient(URL, patience_s=patience_s, outside=VirtualTime().outside(api))
+
+
+def works(count: int, kind: str = DEFAULT_KIND) -> list[Work]:
+    return [Work(b"buffer %d" % number, 1 + number, kind=kind) for number in range(count)]
+
+
+def expected(work: Work) -> str:
+    assert isinstance(work.data, bytes)
+    return hashlib.sha512(work.data).hexdigest()
+
+
+async def drain(pairs: AsyncIterator[tuple[Work, Result]]) -> dict[Work, Result]:
+    found: dict[Work, Result] = {}
+    async for work, result in pairs:
+        assert work not in found, "a work was told twice"
+        found[work] = result
+    return found
+
+
+async def assert_each_once(api: PublicApi, given: list[Work], window: int = 5000) -> dict[Work, Result]:
+    async with client_of(api) as client:
+        found = await drain(client.submit_many(given, window=window))
+    assert set(found) == set(given)
+    assert all(result.value() == expected(work) for work, result in found.items())
+    assert len(api.jobs) == len(given), "nothing was handed in twice"
+    return found
+
+
+async def test_every_work_gets_its_own_result() -> None:
+    await assert_each_once(PublicApi(), works(2500))
+
+
+@pytest.mark.parametrize("window", [1, 2, 7, 300])
+async def test_no_more_than_the_window_are_under_way(window: int) -> None:
+    api = PublicApi(per_look=3)
+    await assert_each_once(api, works(400), window)
+    assert api.most_open <= window
+
+
+async def test_works_are_read_no_faster_than_results_come() -> None:
+    api, taken = PublicApi(per_look=5), 0
+
+    def endless() -> Iterator[Work]:
+        nonlocal taken
+        for number in itertools.count():
+            taken += 1
+            yield Work(b"%d" % number, 1)
+
+    async with client_of(api) as client:
+        pairs = client.submit_many(endless(), window=100)
+        for _ in range(20):
+            await anext(pairs)
+        await pairs.aclose()  # type: ignore[attr-defined]  # it is a generator
+    assert taken <= 200
+
+
+async def test_works_may_come_from_an_asynchronous_source() -> None:
+    async def source() -> AsyncIterator[Work]:
+        for work in works(30):
+            yield work
+
+    async with client_of(PublicApi()) as client:
+        assert set(await drain(client.submit_many(source(), window=7))) == set(works(30))
+
+
+async def test_nothing_to_do_is_done_at_once() -> None:
+    async with client_of(PublicApi()) as client:
+        assert await drain(client.submit_many([])) == {}
+
+
+def test_the_synchronous_client_does_the_same() -> None:
+    api = PublicApi()
+    with Client(URL, outside=VirtualTime().outside_sync(api)) as client:
+        found = dict(client.submit_many(works(50), window=20))
+    assert {work: result.value() for work, result in found.items()} == {work: expected(work) for work in works(50)}
+
+
+async def test_answers_lost_and_refused_anywhere_change_nothing() -> None:
+    api = PublicApi()
+    lost = [httpx.ReadError("cut"), None, problem(503, "no_orchestrator"), None, None, httpx.ReadTimeout("silent")]
+    api.lost = itertools.cycle(lost)
+    await assert_each_once(api, works(400), window=50)
+
+
+async def test_items_that_cannot_be_taken_just_now_are_handed_in_again() -> None:
+    api = PublicApi()
+    api.unavailable = 25
+    await assert_each_once(api, works(40), window=30)
+
+
+async def test_what_cannot_be_taken_for_too_long_raises() -> None:
+    api = PublicApi()
+    api.unavailable = 10**9
+    async with client_of(api, patience_s=5) as client:
+        with pytest.raises(errors.QueueFullError):
+            await drain(client.submit_many(works(3)))
+
+
+async def test_a_work_that_ended_before_this_run_is_looked_up() -> None:
+    api = PublicApi()
+    given = [Work(b"%d" % number, 1, key=f"k{number}") for number in range(20)]
+    async with client_of(api) as client:
+        await drain(client.submit_many(given[:10]))
+        found = await drain(client.submit_many(given))
+    assert set(found) == set(given)
+    assert len(api.jobs) == 20
+    assert sum(request.method == "GET" and "/jobs/" in request.url.path for request in api.requests) == 10
+
+
+async def test_with_a_cursor_from_before_nothing_is_looked_up() -> None:
+    api = PublicApi()
+    given = [Work(b"%d" % number, 1, key=f"k{number}") for number in range(20)]
+    async with client_of(api) as client:
+        before = await client.position()
+        await drain(client.submit_many(given[:10]))
+        found = await drain(client.submit_many(given, after=before))
+    assert set(found) == set(given)
+    assert [request for request in api.requests if "/jobs/" in request.url.path] == []
+
+
+async def test_works_that_share_a_key_share_the_result() -> None:
+    api = PublicApi()
+    one, two = Work(b"same", 7, key="k"), Work(b"same", 7, 5, key="k")
+    async with client_of(api) as client:
+        results = [result async for _, result in client.submit_many([one, two])]
+    assert len(results) == 2
+    assert results[0].job_id == results[1].job_id
+
+
+async def test_what_ended_behind_a_cursor_that_expired_is_looked_up() -> None:
+    api = PublicApi(per_look=5)
+    api.expire = 1
+    await assert_each_once(api, works(30))
+
+
+async def test_jobs_that_end_otherwise_are_results_too() -> None:
+    api = PublicApi()
+    api.ends_as = lambda job: ("dead", "cancelled", "succeeded")[job.item["iterations"] % 3]
+    async with client_of(api) as client:
+        found = await drain(client.submit_many(works(9)))
+    assert sorted(result.state for result in found.values()) == sorted(["dead", "cancelled", "succeeded"] * 3)
+    for result in found.values():
+        if result.state == "dead":
+            with pytest.raises(errors.JobDeadError, match="kind_error"):
+                result.value()
+
+
+async def test_what_is_refused_alone_is_a_result_and_keeps_nobody_up(tmp_path: Path) -> None:
+    bad = [Work(b"x", 0), Work(tmp_path / "missing", 7), Work(b"", 7), Work(Digest("ab" * 64), 7, kind=OTHER)]
+    given = [*works(5), *bad]
+    async with client_of(PublicApi()) as client:
+        found = await drain(client.submit_many(given))
+    assert [work for work in given if found[work].state == "refused"] == bad
+    assert [type(found[work].error) for work in bad] == [
+        errors.InvalidInputError,
+        errors.InvalidInputError,
+        errors.EmptyBodyError,
+        errors.InvalidInputError,
+    ]
+    assert "missing cannot be read: No such file" in str(found[bad[1]].error)
+
+
+async def test_a_wrong_key_raises_even_for_one_work() -> None:
+    api = PublicApi()
+    api.faults = iter([problem(401, "unauthorized")])
+    async with client_of(api) as client:
+        with pytest.raises(errors.UnauthorizedError):
+            await client.submit(b"x", 7)
+
+
+# --- what travels ----------------------------------------------------------------------------------------------------
+async def test_of_the_built_in_chain_only_the_digest_travels_whatever_the_buffer_is(tmp_path: Path) -> None:
+    api, file = PublicApi(), tmp_path / "file"
+    file.write_bytes(b"z" * 5_000_000)
+    async with client_of(api) as client:
+        ids = [
+            await client.submit(buffer, 7, priority=9)
+            for buffer in (file, file.read_bytes(), Digest(hashlib.sha512(file.read_bytes()).hexdigest()))
+        ]
+    items = [api.jobs[job_id].item for job_id in ids]
+    assert {item["sha512"] for item in items} == {hashlib.sha512(b"z" * 5_000_000).hexdigest()}
+    assert {(item["iterations"], item["priority"], item["kind"]) for item in items} == {(7, 9, "sha512-chain")}
+    assert all(len(request.content) < 500 for request in api.requests)
+
+
+async def test_a_buffer_of_another_kind_travels_and_a_big_one_alone(tmp_path: Path) -> None:
+    api, file = PublicApi(), tmp_path / "file"
+    file.write_bytes(b"z" * 3_000_000)
+    given = [*works(3, kind=OTHER), Work(file, 7, kind=OTHER), *works(3, kind=OTHER)]
+    async with client_of(api) as client:
+        receipts = await client.submit_all(given)
+    sent = [hash_of(api.jobs[receipt.value()].item) for receipt in receipts]
+    assert sent == [*map(expected, given[:3]), hashlib.sha512(file.read_bytes()).hexdigest(), *map(expected, given[4:])]
+    assert (api.count("PUT", "/enqueue"), api.count("POST", "/jobs")) == (1, 1)
+
+
+async def test_a_call_holds_no_more_than_its_bound() -> None:
+    api = PublicApi()
+    given = [Work(b"%07d" % number * 70_000, 7, kind=OTHER) for number in range(12)]
+    async with client_of(api) as client:
+        await client.submit_all(given)
+    assert max(len(request.content) for request in api.requests) < 2.2 * 1024**2
+    assert [len(json.loads(request.content)["jobs"]) for request in api.requests] == [3, 3, 3, 3]
+
+
+async def test_a_single_buffer_that_is_refused_is_that_work_s_refusal() -> None:
+    api = PublicApi()
+    api.faults = iter([problem(413, "body_too_large")])
+    async with client_of(api) as client:
+        receipt, fine = await client.submit_all([Work(b"z" * 3_000_000, 7, kind=OTHER), Work(b"x", 7)])
+    assert isinstance(receipt.error, errors.BodyTooLargeError)
+    assert fine.value() in api.jobs
+
+
+async def test_a_repeated_call_names_the_same_job_though_no_key_was_given() -> None:
+    api = PublicApi()
+    api.lost = iter([httpx.ReadError("cut"), httpx.ReadError("cut")])
+    async with client_of(api) as client:
+        assert [await client.submit(b"x", 7)] == list(api.jobs)
+        assert len(api.jobs) == 1
+        await client.submit(b"x", 7)
+    assert len(api.jobs) == 2, "each submission of its own is a job of its own"
