@@ -13,29 +13,41 @@ from typer.testing import CliRunner
 
 from dynwork import __version__
 from dynwork.cli import app, main
+from dynwork.testing.public_api import job_view, problem
 
 API = "http://api.test"
 JOB_ID = "01900000-0000-7000-8000-000000000000"
-JOB = {
-    "job_id": JOB_ID,
-    "state": "succeeded",
-    "hash": "ab" * 64,
-    "completed_at": "2026-01-01T00:00:00Z",
-    "percent": 100.0,
+STATS = {
+    **dict.fromkeys(("queued", "leased", "succeeded", "dead", "cancelled"), 42),
+    "backlog_steps": 0.0,
+    "backlog_s": None,
+    "submitted_per_s": 0.0,
+    "completed_per_s": 0.0,
+    "oldest_wait_s": 0.0,
 }
+WORKER = {
+    "worker_id": "w-1",
+    "instance_id": None,
+    "pid": 7,
+    "host": None,
+    "state": "ready",
+    "capacity": 1e6,
+    "chain_speed": 1e6,
+    "leases": 2,
+    "lanes": 1,
+    "path": None,
+    "started_at": None,
+    "last_seen_at": "now",
+}
+FLEET = {"min": 1, "max": 4, "workers": [WORKER], "instances": [], "leader": None, "decision": "hold: enough"}
 
 
 @pytest.fixture(autouse=True)
-def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def _settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DYNWORK_URL", API)
     monkeypatch.setenv("DYNWORK_API_KEY", "s3cret")
-
-
-@pytest.fixture
-def buffer(tmp_path: Path) -> Path:
-    path = tmp_path / "buffer"
-    path.write_bytes(b"some bytes")
-    return path
+    monkeypatch.setenv("DYNWORK_PATIENCE_S", "0")
+    monkeypatch.setenv("DYNWORK_DATA_DIR", str(tmp_path / "data"))
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -48,38 +60,6 @@ def test_the_version_is_told() -> None:
 
 
 @respx.mock
-def test_submit_sends_the_file_with_its_parameters_and_the_key(buffer: Path) -> None:
-    route = respx.put(f"{API}/enqueue").respond(202, json={"job_id": JOB_ID})
-    code, out, _ = run("submit", str(buffer), "--iterations", "7", "--priority", "9", "--json")
-    assert (code, json.loads(out)) == (0, [{"job_id": JOB_ID}])
-    request = route.calls.last.request
-    assert dict(request.url.params) == {"iterations": "7", "priority": "9"}
-    assert request.content == b"some bytes"
-    assert request.headers["Authorization"] == "Bearer s3cret"
-
-
-@respx.mock
-def test_submit_names_another_kind_of_work(buffer: Path) -> None:
-    route = respx.put(f"{API}/enqueue").respond(202, json={"job_id": JOB_ID})
-    assert run("submit", str(buffer), "--iterations", "7", "--kind", "sloth")[0] == 0
-    assert route.calls.last.request.url.params["kind"] == "sloth"
-
-
-@respx.mock
-@pytest.mark.parametrize(("state", "code"), [("succeeded", 0), ("dead", 1), ("cancelled", 1)])
-def test_submit_wait_ends_with_how_the_job_ended(buffer: Path, state: str, code: int) -> None:
-    respx.put(f"{API}/enqueue").respond(202, json={"job_id": JOB_ID})
-    respx.get(f"{API}/jobs/{JOB_ID}").mock(
-        side_effect=[
-            httpx.Response(200, json={**JOB, "state": "leased", "completed_at": None}),
-            httpx.Response(200, json={**JOB, "state": state}),
-        ]
-    )
-    ended, out, _ = run("submit", str(buffer), "--iterations", "7", "--wait", "--json")
-    assert (ended, json.loads(out)[0]["state"]) == (code, state)
-
-
-@respx.mock
 def test_pull_shows_the_newest_results() -> None:
     result = {"job_id": JOB_ID, "iterations": 7, "completed_at": "2026-01-01T00:00:00Z", "hash": "ab" * 64}
     respx.post(f"{API}/pullCompleted", params={"top": "3"}).respond(200, json=[result])
@@ -89,82 +69,66 @@ def test_pull_shows_the_newest_results() -> None:
 
 
 @respx.mock
-def test_job_and_cancel_show_the_job() -> None:
-    respx.get(f"{API}/jobs/{JOB_ID}").respond(200, json=JOB)
-    respx.delete(f"{API}/jobs/{JOB_ID}").respond(200, json={**JOB, "state": "cancelled"})
+def test_job_and_cancel_show_the_job_and_requeue_the_new_one() -> None:
+    route = respx.get(f"{API}/jobs/{JOB_ID}").respond(200, json=job_view(JOB_ID, "succeeded"))
+    respx.delete(f"{API}/jobs/{JOB_ID}").respond(200, json=job_view(JOB_ID, "cancelled"))
+    respx.post(f"{API}/jobs/{JOB_ID}/requeue").respond(202, json={"job_id": "new"})
     assert "succeeded" in run("job", JOB_ID)[1]
-    assert json.loads(run("cancel", JOB_ID, "--json")[1])["state"] == "cancelled"
+    assert route.calls.last.request.headers["Authorization"] == "Bearer s3cret"
+    assert json.loads(run("cancel", JOB_ID, "--json")[1]) == job_view(JOB_ID, "cancelled")
+    assert json.loads(run("requeue", JOB_ID, "--json")[1]) == {"job_id": "new"}
+
+
+@respx.mock
+def test_jobs_lists_what_is_asked_for() -> None:
+    route = respx.get(f"{API}/jobs").respond(200, json={"jobs": [job_view(JOB_ID, "dead")], "next": None})
+    code, out, _ = run("jobs", "--state", "dead", "--owner", "me", "--limit", "5")
+    assert (code, out.splitlines()[1].split()[:3]) == (0, [JOB_ID, "dead", "7"])
+    assert dict(route.calls.last.request.url.params) == {"state": "dead", "owner": "me", "limit": "5"}
+
+
+@respx.mock
+def test_results_tells_what_ended_since_the_last_time(tmp_path: Path) -> None:
+    def page(request: httpx.Request) -> httpx.Response:
+        view = job_view(JOB_ID, "dead")
+        first = {name: view[name] for name in ("job_id", "state", "hash", "iterations", "completed_at", "error")}
+        return httpx.Response(200, json={"results": [] if "after" in request.url.params else [first], "next": "c1"})
+
+    route = respx.get(f"{API}/results").mock(side_effect=page)
+    cursor = ["--cursor-file", str(tmp_path / "cursor")]
+    code, out, _ = run("results", *cursor)
+    assert (code, out.split()[1:]) == (0, [JOB_ID, "dead", "kind_error:", "it", "broke"])
+    assert run("results", *cursor, "--json") == (0, "", "")
+    assert route.calls.last.request.url.params["after"] == "c1"
+    assert json.loads(run("results", "--json")[1])["job_id"] == JOB_ID
 
 
 @respx.mock
 def test_status_shows_the_queue_and_the_fleet() -> None:
-    worker = {
-        "worker_id": "w-1",
-        "state": "ready",
-        "leases": 2,
-        "lanes": 1,
-        "capacity": 1e6,
-        "pid": 7,
-        "last_seen_at": "now",
-    }
-    respx.get(f"{API}/stats").respond(200, json={"queued": 42, "backlog_s": None})
-    respx.get(f"{API}/fleet").respond(200, json={"min": 1, "max": 4, "workers": [worker], "decision": "hold: enough"})
+    respx.get(f"{API}/stats").respond(200, json=STATS)
+    respx.get(f"{API}/fleet").respond(200, json=FLEET)
     code, out, _ = run("status")
     assert code == 0
     for shown in ("42", "w-1", "1,000,000.0", "1 of 1 to 4; hold: enough"):
         assert shown in out
+    assert json.loads(run("status", "--json")[1]) == {"stats": STATS, "fleet": FLEET}
 
 
 @respx.mock
-@pytest.mark.parametrize(("status", "code"), [(404, 1), (409, 1), (503, 3)])
-def test_a_refusal_is_one_line_and_an_exit_code(status: int, code: int) -> None:
-    respx.get(f"{API}/jobs/{JOB_ID}").respond(status, json={"code": "some_code", "detail": "what to do"})
-    assert run("job", JOB_ID) == (code, "", "dynwork: some_code: what to do\n")
+@pytest.mark.parametrize(
+    ("status", "told", "code"), [(404, "not_found", 1), (409, "job_finished", 1), (503, "no_orchestrator", 3)]
+)
+def test_a_refusal_is_one_line_and_an_exit_code(status: int, told: str, code: int) -> None:
+    respx.delete(f"{API}/jobs/{JOB_ID}").mock(return_value=problem(status, told))
+    assert run("cancel", JOB_ID) == (code, "", f"dynwork: {told}: what to do\n")
 
 
 @respx.mock
-def test_an_answer_that_is_no_problem_document_is_told_by_its_status() -> None:
-    respx.get(f"{API}/jobs/{JOB_ID}").respond(502, text="<html>bad gateway</html>")
-    expected = "dynwork: status 502, and not what a dynwork API says: is api.test one?\n"
+@pytest.mark.parametrize("status", [404, 200])
+def test_an_answer_that_is_not_an_api_s_is_said_to_be_so(status: int) -> None:
+    respx.get(f"{API}/jobs/{JOB_ID}").respond(status, text="<html>hello</html>")
+    expected = f"dynwork: unexpected_answer: status {status}, and not what a dynwork API says: is api.test one?\n"
     assert run("job", JOB_ID) == (1, "", expected)
-
-
-@respx.mock
-def test_a_success_that_is_not_json_is_told_likewise() -> None:
-    respx.get(f"{API}/jobs/{JOB_ID}").respond(200, text="<html>hello</html>")
-    code, _, told = run("job", JOB_ID)
-    assert (code, told.startswith("dynwork: status 200, and not what a dynwork API says")) == (1, True)
-
-
-@respx.mock
-def test_what_was_accepted_before_a_refusal_is_shown(buffer: Path) -> None:
-    refusal = httpx.Response(400, json={"code": "empty_body", "detail": "send something"})
-    respx.put(f"{API}/enqueue").mock(side_effect=[httpx.Response(202, json={"job_id": JOB_ID}), refusal])
-    code, out, told = run("submit", str(buffer), str(buffer), "--iterations", "7", "--wait", "--json")
-    assert (code, json.loads(out), told) == (1, [{"job_id": JOB_ID}], "dynwork: empty_body: send something\n")
-
-
-@respx.mock
-def test_a_buffer_whose_length_is_not_known_is_sent_in_pieces(buffer: Path) -> None:
-    route = respx.put(f"{API}/enqueue").respond(202, json={"job_id": JOB_ID})
-    assert run("submit", str(buffer), "--iterations", "7")[0] == 0
-    assert "Content-Length" not in route.calls.last.request.headers
-
-
-@respx.mock
-def test_an_id_is_one_piece_of_a_path_whatever_it_holds() -> None:
-    route = respx.route().respond(422, json={"code": "invalid_input", "detail": "job_id"})
-    for command in ("job", "cancel"):
-        run(command, "../stats?a#b")
-        assert route.calls.last.request.url.raw_path == b"/jobs/..%2Fstats%3Fa%23b"
-
-
-@respx.mock
-def test_a_key_outside_ascii_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DYNWORK_API_KEY", "ключ")
-    route = respx.get(f"{API}/jobs/{JOB_ID}").respond(200, json=JOB)
-    assert run("job", JOB_ID)[0] == 0
-    assert (b"Authorization", "Bearer ключ".encode()) in route.calls.last.request.headers.raw
 
 
 @pytest.mark.parametrize(
@@ -188,18 +152,26 @@ def test_what_cannot_be_used_is_one_line(
 
 
 @respx.mock
-def test_nobody_there_is_exit_code_3(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nobody_there_is_exit_code_3() -> None:
     respx.get(f"{API}/jobs/{JOB_ID}").mock(side_effect=httpx.ConnectError("refused"))
-    monkeypatch.setattr(sys, "argv", ["dynwork", "job", JOB_ID])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 3
-    assert capsys.readouterr().err == f"dynwork: no answer from {API} (ConnectError)\n"
+    assert run("job", JOB_ID) == (3, "", f"dynwork: no_answer: no answer from {API} (ConnectError)\n")
 
 
-def test_wrong_usage_is_exit_code_2(buffer: Path) -> None:
-    assert run("submit", str(buffer), "--iterations", "0")[0] == 2
-    assert run("submit", str(buffer.parent / "missing"), "--iterations", "1")[0] == 2
+@respx.mock
+def test_what_a_command_waits_for_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DYNWORK_PATIENCE_S", "60")
+    down = httpx.ConnectError("refused")
+    respx.get(f"{API}/jobs/{JOB_ID}").mock(side_effect=[down, down, httpx.Response(200, json=job_view(JOB_ID))])
+    code, _, told = run("job", JOB_ID)
+    assert (code, told) == (0, f"dynwork: no answer from {API} (ConnectError); trying again\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [("dynwork re", ["results", "requeue"]), ("dynwork jobs --state d", ["dead"])]
+)
+def test_a_shell_completes_commands_and_states(words: str, expected: list[str]) -> None:
+    line = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_DYNWORK_COMPLETE": "complete_bash"}
+    assert CliRunner().invoke(app, [], env=line, prog_name="dynwork").stdout.split() == expected
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,15 @@ async def test_a_cursor_given_by_hand_is_for_the_first_time_only(tmp_path: Path)
             break
 
 
+async def test_without_waiting_it_ends_where_the_feed_does_now(tmp_path: Path) -> None:
+    api, cursor_file = await filled(7), tmp_path / "cursor"
+    async with client_of(api) as client:
+        told = [result.job_id async for result in client.follow(cursor_file=cursor_file, wait=False)]
+        assert told == list(api.jobs)
+        assert [result async for result in client.follow(cursor_file=cursor_file, wait=False)] == []
+    assert all("wait_s" not in request.url.params for request in api.requests)
+
+
 async def test_an_expired_cursor_is_told(tmp_path: Path) -> None:
     api = await filled(1)
     api.expire = 1

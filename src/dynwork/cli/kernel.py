@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from dynwork.cli.show import show_one
+from dynwork.cli.show import Json, show_one
 
 if TYPE_CHECKING:
     from dynwork.kinds.measure import Speeds
@@ -32,7 +32,7 @@ UNUSABLE = (
 )
 
 
-def kernel(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:
+def kernel(as_json: Json = False) -> None:
     """Show which code hashes on this machine, and measure for a second how fast it is."""
     from dynwork.kinds import sha512_chain  # loaded for this command alone: it tries every path when it is loaded
     from dynwork.kinds.measure import measure

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
 UNCUT = 400
 """Columns where there is no terminal to fit: ids and hashes stay on one line, for grep."""
 
 
-def show(rows: list[Any], as_json: bool, columns: tuple[str, ...]) -> None:
+def show(rows: Sequence[Mapping[str, Any]], as_json: bool, columns: tuple[str, ...]) -> None:
     """Print ``columns`` of the rows, or the rows whole as JSON."""
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
@@ -24,7 +26,7 @@ def show(rows: list[Any], as_json: bool, columns: tuple[str, ...]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(_text(row[column]) for column in columns))
+        table.add_row(*(_text(row.get(column)) for column in columns))
     _print(table)
 
 

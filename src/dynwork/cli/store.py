@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
 
 import typer
 
 from dynwork.cli.api import EXIT_REFUSED
-from dynwork.cli.show import show_one
+from dynwork.cli.show import Json, show_one
 from dynwork.settings import StoreSettings, load
-
-Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 
 def migrate(as_json: Json = False) -> None:

@@ -10,6 +10,6 @@ from __future__ import annotations
 from dynwork.client._async import AsyncClient
 from dynwork.client._outside import AsyncOutside, Outside
 from dynwork.client._sync import Client
-from dynwork.client._work import Digest, Receipt, Result, Work
+from dynwork.client._work import Digest, Receipt, Result, Work, sha512_of
 
-__all__ = ["AsyncClient", "AsyncOutside", "Client", "Digest", "Outside", "Receipt", "Result", "Work"]
+__all__ = ["AsyncClient", "AsyncOutside", "Client", "Digest", "Outside", "Receipt", "Result", "Work", "sha512_of"]

@@ -63,7 +63,7 @@ class AsyncConnection:
             except UnavailableError as failure:
                 self._hosts.failed(url, self._outside.monotonic())
                 pause_s = patience.pause_s(failure)
-                log.warning("%s: %s; trying again", url, failure)
+                log.warning("%s; trying again", failure)
             else:
                 self._hosts.answered(url)
                 return reply

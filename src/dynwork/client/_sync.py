@@ -152,8 +152,10 @@ class Client:
         """
         return self._connection.call(calls.results(after, limit, wait_s))
 
-    def follow(self, after: str | None = None, *, cursor_file: Path | None = None) -> Iterator[ResultView]:
-        """Yield what ends, in order and without an end; from the oldest kept, or after the cursor ``after``.
+    def follow(
+        self, after: str | None = None, *, cursor_file: Path | None = None, wait: bool = True
+    ) -> Iterator[ResultView]:
+        """Yield what ends, in order; from the oldest kept, or after the cursor ``after``. It has no end with ``wait``.
 
         With a ``cursor_file`` it goes on where it was left. The file is written when a page is consumed, which is when
         the entry after its last is asked for: after a crash entries may come again, but none is left out.
@@ -162,13 +164,15 @@ class Client:
         cursor = (file.read() if file else None) or after
         while True:
             asked = self._outside.monotonic()
-            page = self.results(cursor, limit=calls.PAGE_MAX, wait_s=calls.WAIT_S_MAX)
+            page = self.results(cursor, limit=calls.PAGE_MAX, wait_s=calls.WAIT_S_MAX if wait else 0.0)
             for result in page.results:
                 yield result
             if file is not None and page.next != cursor:
                 self._outside.apart(file.write, page.next)
             cursor = page.next
             if not page.results:
+                if not wait:
+                    return
                 self._outside.rest(asked)
 
     def pull(self, top: int = 10) -> list[CompletedView]:

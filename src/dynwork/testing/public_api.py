@@ -20,7 +20,7 @@ from dynwork.client import AsyncOutside, Outside
 from dynwork.ids import new_id
 
 ENDED_AT = "2026-01-01T00:00:00Z"
-Answer = httpx.Response | Exception
+Answer = httpx.Response | BaseException
 
 
 def problem(status: int, code: str, detail: str = "what to do", **headers: str) -> httpx.Response:
@@ -197,6 +197,6 @@ def hash_of(item: dict[str, Any]) -> str:
 
 
 def _given(fault: Answer) -> httpx.Response:
-    if isinstance(fault, Exception):
+    if isinstance(fault, BaseException):
         raise fault
     return fault

@@ -1,0 +1,102 @@
+"""A ``dynwork submit`` that can be resumed: what was wanted, in a file that is there until the command has ended well.
+
+Each file is handed in under a key made of the run's name and its place. Resuming hands everything in once more, under
+the same keys: what is known already is not done twice, and its result is told however long ago it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dynwork.client import Digest, Work, sha512_of
+from dynwork.errors import ConfigurationError, InvalidInputError
+from dynwork.kinds import DEFAULT_KIND
+
+
+class Entry(BaseModel):
+    """One file; ``sha512``: of what cannot be read twice, like a pipe."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+    sha512: str | None = None
+
+    @classmethod
+    def of(cls, file: Path, kind: str) -> Self:
+        """Note ``file``. Raises ``InvalidInputError`` for one that cannot be read again when it has to be."""
+        if file.is_file():
+            return cls(file=str(file.absolute()))
+        if kind != DEFAULT_KIND:
+            raise InvalidInputError(f"{file} can be read only once: for the kind {kind}, write it to a file first")
+        return cls(file=str(file), sha512=sha512_of(file))
+
+
+class Run(BaseModel):
+    """What was wanted. ``cursor``: where the results feed was before the first file was handed in, if they matter."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    iterations: int
+    priority: int
+    kind: str
+    wait: bool
+    cursor: str | None = None
+    entries: list[Entry]
+
+    def works(self) -> list[Work]:
+        """Return the works, in the order of the files."""
+        return [
+            Work(
+                Digest(entry.sha512) if entry.sha512 else Path(entry.file),
+                self.iterations,
+                self.priority,
+                self.kind,
+                f"{self.name}/{place}",
+            )
+            for place, entry in enumerate(self.entries)
+        ]
+
+
+class Runs:
+    """The runs that have not ended well, in a folder."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / "runs"
+
+    def begin(self, run: Run) -> None:
+        """Write ``run`` down."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(run.name)
+        beside = path.with_suffix(".new")
+        beside.write_text(run.model_dump_json(), encoding="utf-8")
+        beside.replace(path)
+
+    def find(self, name: str) -> Run:
+        """Return the run of this name. Raises ``ConfigurationError``."""
+        path = self._path(name)
+        try:
+            return Run.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise ConfigurationError(f"there is no run {name} to be resumed in {self._folder}") from None
+        except ValidationError:
+            raise ConfigurationError(f"{path} cannot be understood") from None
+
+    def end(self, run: Run) -> None:
+        """Forget ``run``: it has ended well."""
+        self._path(run.name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{Path(name).name}.json"
+
+
+def files_of(paths: Iterable[Path]) -> list[Path]:
+    """Return the files, and of each folder every file below it, in order."""
+    found: list[Path] = []
+    for path in paths:
+        found += sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return found

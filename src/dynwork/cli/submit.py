@@ -1,0 +1,130 @@
+"""``dynwork submit``: files and folders go in, one bar moves, a table comes out; interrupted, it says how to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from dynwork.cli.api import EXIT_INTERRUPTED, EXIT_REFUSED, connected
+from dynwork.cli.runs import Entry, Run, Runs, files_of
+from dynwork.cli.show import Json, show
+from dynwork.client import Client, Receipt, Result
+from dynwork.errors import DynworkError
+from dynwork.ids import new_id
+from dynwork.kinds import DEFAULT_KIND
+from dynwork.settings import ClientSettings, load
+
+BATCH = 200
+"""Files handed in between two movements of the bar."""
+
+Row = dict[str, Any]
+Step = Callable[[], None]
+
+
+def submit(  # noqa: PLR0913 - a parameter is an option of the command
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(exists=True, readable=True, metavar="FILE|FOLDER...", help="Buffers to hash; of a folder, all."),
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="How often each is hashed: the steps of its chain. Required.")
+    ] = None,
+    priority: Annotated[int, typer.Option(min=0, max=9, help="9 goes first.")] = 5,
+    kind: Annotated[str, typer.Option(help="The kind of work.")] = DEFAULT_KIND,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the results.")] = False,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a submit that was interrupted.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Hand in files, to be hashed many times over, or whatever their kind of work is."""
+    runs = Runs(load(ClientSettings).data_dir)
+    if resume is not None:
+        if paths or iterations is not None:
+            raise typer.BadParameter("--resume knows the files and the iterations already")
+        run = runs.find(resume)
+        run = run.model_copy(update={"wait": run.wait or wait})
+    elif not paths or iterations is None:
+        raise typer.BadParameter("give files or folders and --iterations, or --resume")
+    else:
+        run = _wanted(paths, iterations=iterations, priority=priority, kind=kind, wait=wait)
+    with connected() as client:
+        rows = _carried_out(client, run, runs, is_new=resume is None)
+    show(rows, as_json, ("file", "job_id", "state", "hash") if run.wait else ("file", "job_id"))
+    for row in rows:
+        if row["error"] and not as_json:
+            typer.echo(f"dynwork: {row['file']}: {row['error']['code']}: {row['error']['detail']}", err=True)
+    if any(row["error"] for row in rows):
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _wanted(paths: list[Path], *, iterations: int, priority: int, kind: str, wait: bool) -> Run:
+    files = files_of(paths)
+    if not files:
+        raise typer.BadParameter("there is no file in these folders")
+    try:
+        entries = [Entry.of(file, kind) for file in files]
+    except DynworkError as error:
+        raise typer.BadParameter(error.detail) from error
+    return Run(name=new_id(), iterations=iterations, priority=priority, kind=kind, wait=wait, entries=entries)
+
+
+def _carried_out(client: Client, run: Run, runs: Runs, *, is_new: bool) -> list[Row]:
+    """Return a row for each file. However this ends, it is known how to go on."""
+    if is_new:
+        if run.wait:
+            run = run.model_copy(update={"cursor": client.position()})
+        runs.begin(run)
+    try:
+        with _bar("done" if run.wait else "handed in", len(run.entries)) as step:
+            rows = _waited_for(client, run, step) if run.wait else _handed_in(client, run, step)
+    except BaseException as error:
+        typer.echo(
+            f"dynwork: not complete; to go on, nothing being done twice: dynwork submit --resume {run.name}", err=True
+        )
+        if isinstance(error, KeyboardInterrupt):
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise
+    runs.end(run)
+    return rows
+
+
+def _waited_for(client: Client, run: Run, step: Step) -> list[Row]:
+    works = run.works()
+    places = {work.key: place for place, work in enumerate(works)}
+    rows: dict[int, Row] = {}
+    for work, result in client.submit_many(works, after=run.cursor):
+        place = places[work.key]
+        rows[place] = _row(run.entries[place], result)
+        rows[place] |= {"state": result.state, "hash": result.hash, "completed_at": result.completed_at}
+        step()
+    return [rows[place] for place in range(len(works))]
+
+
+def _handed_in(client: Client, run: Run, step: Step) -> list[Row]:
+    works = run.works()
+    rows: list[Row] = []
+    for first in range(0, len(works), BATCH):
+        for receipt in client.submit_all(works[first : first + BATCH]):
+            rows.append(_row(run.entries[len(rows)], receipt))
+            step()
+    return rows
+
+
+def _row(entry: Entry, told: Receipt | Result) -> Row:
+    error = {"code": told.error.code, "detail": told.error.detail} if told.error else None
+    return {"file": entry.file, "job_id": told.job_id, "error": error}
+
+
+@contextmanager
+def _bar(name: str, total: int) -> Iterator[Step]:
+    """Show one bar, on a terminal; it is beside the results, on standard error."""
+    columns = (BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(TextColumn(name), *columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(name, total=total)
+        yield lambda: progress.advance(task)
