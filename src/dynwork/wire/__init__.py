@@ -62,18 +62,14 @@ from dynwork.wire.public import (
     BulkReply,
     BulkResult,
     CompletedView,
-    Fleet,
-    InstanceView,
     JobFault,
     JobsPage,
     JobStateName,
     JobView,
-    Problem,
     ResultsPage,
     ResultView,
-    Stats,
-    WorkerView,
 )
+from dynwork.wire.system import Fleet, InstanceView, Problem, Stats, WorkerView
 
 __all__ = [
     "BULK_JOBS_MAX",

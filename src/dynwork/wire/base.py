@@ -44,3 +44,9 @@ class Wire(BaseModel):
     """Base of all messages."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Shown(Wire):
+    """Base of what the public sees: the text below a field is its description in the OpenAPI document."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)

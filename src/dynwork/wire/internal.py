@@ -20,7 +20,8 @@ from dynwork.wire.base import (
     WaitSeconds,
     Wire,
 )
-from dynwork.wire.public import CompletedView, Fleet, JobView, ResultView, Stats
+from dynwork.wire.public import CompletedView, JobView, ResultView
+from dynwork.wire.system import Fleet, Stats
 
 
 # --- API to orchestrator ----------------------------------------------------------------------------------------------

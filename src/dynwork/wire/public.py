@@ -1,4 +1,7 @@
-"""The public HTTP API: what the owner of a job sends and sees. A change here is a change of the product."""
+"""The public HTTP API: what the owner of a job sends and sees. A change here is a change of the product.
+
+Times are ISO 8601 in UTC, to the millisecond.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from dynwork.wire.base import STEPS_MAX, Prose, Wire
+from dynwork.wire.base import STEPS_MAX, Prose, Shown
 
 BULK_JOBS_MAX = 1000
 """Jobs in one ``POST /jobs``."""
@@ -14,49 +17,71 @@ BULK_JOBS_MAX = 1000
 JobStateName = Literal["queued", "leased", "succeeded", "dead", "cancelled"]
 
 
-class JobFault(Wire):
+class JobFault(Shown):
     """Why a job failed."""
 
     code: str
+    """Stable, for programs: `worker_lost`, or what the kind of work calls its error."""
     detail: str
+    """For people."""
 
 
-class JobView(Wire):
-    """A job, as its owner sees it. Times are ISO 8601 UTC."""
+class JobView(Shown):
+    """A job, as its owner sees it."""
 
     job_id: str
+    """UUIDv7: sorted as text, jobs are in the order in which they were submitted."""
     owner: str
+    """Whose key submitted it."""
     state: JobStateName
+    """`succeeded`, `dead` and `cancelled` are ends: they never change."""
     kind: str
+    """The kind of work."""
     iterations: int
+    """How often to hash, in all."""
     done: int
+    """How many of them are done, as of the worker's latest report; it never goes back."""
     percent: float
+    """`done` of `iterations`."""
     priority: int
+    """0 to 9; 9 goes first."""
     attempts: int
+    """Errors of the work so far. Machines that are lost do not count."""
     worker_id: str | None
+    """Who has it, or who ended it."""
     created_at: str
+    """When it was submitted."""
     started_at: str | None
+    """When it was first given to a worker."""
     completed_at: str | None
+    """When it ended, in whatever way."""
     eta_s: float | None
+    """When it is likely to end, seconds from now; null when that cannot be told."""
     hash: str | None
+    """The result, in hex; once it has succeeded."""
     error: JobFault | None
+    """Why it died, or why its latest attempt failed."""
     requeued_from: str | None
+    """The dead job whose work this one repeats."""
 
 
-class Accepted(Wire):
-    """The answer to ``PUT /enqueue``: the job is durable."""
+class Accepted(Shown):
+    """A job that is durable."""
 
     job_id: str
+    """UUIDv7. Safe on disk from now on."""
 
 
-class JobsPage(Wire):
-    """One page of ``GET /jobs``, newest first. It may be short while ``next`` is set; ``next`` is null at the end."""
+class JobsPage(Shown):
+    """One page of jobs."""
 
     jobs: list[JobView]
+    """Newest first; it may be short, even empty, while there is more."""
     next: str | None
+    """The `cursor` of the page that follows; null at the end."""
 
 
-class BulkJob(Wire):
+class BulkJob(Shown):
     """One item of ``POST /jobs``: the buffer itself, or, for ``sha512-chain``, nothing but its digest."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -75,126 +100,73 @@ class BulkJob(Wire):
     ] = None
 
 
-class BulkJobs(Wire):
+class BulkJobs(Shown):
     """``POST /jobs``. The items are read one by one, so that one that is wrong is refused alone."""
 
     jobs: Annotated[list[object], Field(min_length=1, max_length=BULK_JOBS_MAX)]
 
 
-class BulkFault(Wire):
+class BulkFault(Shown):
     """Why one item of a bulk submission was refused."""
 
     code: str
+    """Stable, for programs: one of those in the table of errors."""
     detail: Prose
+    """For people: what is wrong with the item."""
 
 
-class BulkResult(Wire):
-    """What became of one item: exactly one of ``job_id`` and ``error`` is set.
-
-    ``repeated`` is set, and true, if the key was known already: the job may have ended before this call.
-    """
+class BulkResult(Shown):
+    """What became of one item: exactly one of ``job_id`` and ``error`` is there."""
 
     job_id: str | None = None
+    """UUIDv7. Safe on disk from now on."""
     repeated: bool | None = None
+    """There, and true, if the key was known already: the job may have ended before this call."""
     error: BulkFault | None = None
+    """Why there is no job."""
 
 
-class BulkReply(Wire):
-    """In the order of the request; what is not set is left out."""
+class BulkReply(Shown):
+    """What became of each item."""
 
     results: list[BulkResult]
+    """In the order of the request."""
 
 
-class CompletedView(Wire):
-    """One entry of ``POST /pullCompleted``."""
+class CompletedView(Shown):
+    """A job that succeeded."""
 
     job_id: str
+    """UUIDv7."""
     hash: str
+    """The result, in hex."""
     iterations: int
+    """How often was hashed, in all."""
     completed_at: str
+    """When it succeeded."""
 
 
-class ResultView(Wire):
-    """One entry of the results feed: a job that ended, in whatever way."""
+class ResultView(Shown):
+    """A job that ended, in whatever way."""
 
     job_id: str
+    """UUIDv7."""
     state: JobStateName
+    """How it ended."""
     hash: str | None
+    """The result, in hex; null unless it succeeded."""
     iterations: int
+    """How often to hash, in all."""
     completed_at: str
+    """When it ended."""
     error: JobFault | None
+    """Why it died."""
 
 
-class ResultsPage(Wire):
-    """One page of the results feed. ``next`` is the cursor to go on from."""
+class ResultsPage(Shown):
+    """One page of the results feed."""
 
     results: list[ResultView]
+    """In the order in which they ended."""
     next: str
-
-
-class Stats(Wire):
-    """The queue in numbers. ``backlog_s`` is the work ahead for the whole present fleet, seconds.
-
-    It is null while that cannot be told: no worker, or work of a kind that none has measured yet.
-    """
-
-    queued: int
-    leased: int
-    succeeded: int
-    dead: int
-    cancelled: int
-    backlog_steps: float
-    backlog_s: float | None
-    submitted_per_s: float
-    completed_per_s: float
-    oldest_wait_s: float
-
-
-class WorkerView(Wire):
-    """One worker. Rates are steps per second."""
-
-    worker_id: str
-    instance_id: str | None
-    pid: int | None
-    host: str | None
-    state: Literal["ready", "draining", "lost"]
-    capacity: float
-    chain_speed: float
-    leases: int
-    lanes: int
-    path: str | None
-    started_at: str | None
-    last_seen_at: str
-
-
-class InstanceView(Wire):
-    """One machine, or the local process that stands for one."""
-
-    instance_id: str
-    provider_id: str | None
-    state: str
-    intended_at: str
-    launched_at: str | None
-    reason: str | None
-
-
-class Fleet(Wire):
-    """The fleet. ``decision`` is the scaler's latest, in words and with its numbers."""
-
-    min: int
-    max: int
-    workers: list[WorkerView]
-    instances: list[InstanceView]
-    leader: str | None
-    decision: str | None
-
-
-class Problem(Wire):
-    """``application/problem+json`` (RFC 9457), with a stable ``code``."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    code: str
-    detail: str
-    errors: list[dict[str, str]] | None = None
+    """The `after` of the page that follows; keep it, it is where to look again later."""
