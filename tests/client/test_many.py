@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -76,6 +77,20 @@ async def test_works_are_read_no_faster_than_results_come() -> None:
             await anext(pairs)
         await pairs.aclose()  # type: ignore[attr-defined]  # it is a generator
     assert taken <= 200
+
+
+async def test_what_is_held_is_bounded_by_the_window() -> None:
+    """200 MB pass through, of which 2 MB are under way at a time."""
+    stream = (Work(bytes([number % 256]) * 100_000, 1, key=f"{number}") for number in range(2000))
+    tracemalloc.start()
+    try:
+        async with client_of(PublicApi(per_look=5)) as client:
+            ended = [work.key async for work, _ in client.submit_many(stream, window=20)]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(set(ended)) == 2000
+    assert peak < 20e6
 
 
 async def test_works_may_come_from_an_asynchronous_source() -> None:

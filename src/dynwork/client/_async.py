@@ -115,7 +115,7 @@ class AsyncClient:
         while True:
             asked = self._outside.monotonic()
             left_s = max(deadline - asked, 0.0)
-            job = await self._connection.call(calls.job(job_id, min(left_s, calls.WAIT_S_MAX)))
+            job = await self._connection.call(calls.job(job_id, int(min(left_s, calls.WAIT_S_MAX))))
             now = self._outside.monotonic()
             if job.completed_at is not None or now >= deadline:
                 return job
@@ -146,7 +146,7 @@ class AsyncClient:
         """Start a dead job anew; return the id of the new job, the same however often. Raises ``JobNotDeadError``."""
         return (await self._connection.call(calls.requeue(job_id))).job_id
 
-    async def results(self, after: str | None = None, *, limit: int = 100, wait_s: float = 0.0) -> ResultsPage:
+    async def results(self, after: str | None = None, *, limit: int = 100, wait_s: int = 0) -> ResultsPage:
         """Return one page of the results feed, parked up to ``wait_s`` (30) seconds while it is empty.
 
         Raises ``CursorExpiredError`` if entries after the cursor ``after`` may be gone.
@@ -165,7 +165,7 @@ class AsyncClient:
         cursor = (file.read() if file else None) or after
         while True:
             asked = self._outside.monotonic()
-            page = await self.results(cursor, limit=calls.PAGE_MAX, wait_s=calls.WAIT_S_MAX if wait else 0.0)
+            page = await self.results(cursor, limit=calls.PAGE_MAX, wait_s=calls.WAIT_S_MAX if wait else 0)
             for result in page.results:
                 yield result
             if file is not None and page.next != cursor:

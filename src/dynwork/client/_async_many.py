@@ -18,7 +18,7 @@ from dynwork.client._outside import AsyncOutside, AsyncSource, AsyncWorks
 from dynwork.client._work import Result, Work, result_of
 from dynwork.wire import BULK_JOBS_MAX
 
-LISTEN_S = 20.0
+LISTEN_S = 20
 """How long the feed is listened to at a time while there is nothing else to do, seconds."""
 
 Pairs: TypeAlias = list[tuple[Work, Result]]
@@ -77,7 +77,7 @@ class AsyncMany:
 
     async def _listen(self, cursor: str) -> tuple[str, Pairs]:
         """Read on in the feed; return where to go on, and what ended."""
-        wait_s = 0.0 if self._has_room() else LISTEN_S
+        wait_s = 0 if self._has_room() else LISTEN_S
         asked = self._outside.monotonic()
         try:
             page = await self._connection.call(calls.results(cursor, calls.PAGE_MAX, wait_s))
@@ -105,4 +105,4 @@ class AsyncMany:
         return [(work, result) for work in works]
 
     async def _newest(self) -> str:
-        return (await self._connection.call(calls.results(calls.NEWEST, 1, 0.0))).next
+        return (await self._connection.call(calls.results(calls.NEWEST, 1, 0))).next

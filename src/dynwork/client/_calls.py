@@ -26,8 +26,8 @@ from dynwork.wire import (
     Wire,
 )
 
-WAIT_S_MAX = 30.0
-"""Longest that an API parks one call, seconds."""
+WAIT_S_MAX = 30
+"""Longest that an API parks one call, seconds; it takes whole ones only."""
 PAGE_MAX = 1000
 """Entries of one page at most."""
 NEWEST = "newest"
@@ -49,10 +49,10 @@ class Call(Generic[T]):
     method: str
     path: str
     read: Callable[[bytes], T]
-    params: Mapping[str, str | int | float] = field(default_factory=dict)
+    params: Mapping[str, str | int] = field(default_factory=dict)
     content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    wait_s: float = 0.0
+    wait_s: int = 0
 
     def understand(self, answer: httpx.Response) -> T:
         """Return what was answered.
@@ -100,7 +100,7 @@ def _job_path(job_id: str) -> str:
     return f"/jobs/{quote(job_id, safe='')}"
 
 
-def _given(**params: str | int | float | None) -> dict[str, str | int | float]:
+def _given(**params: str | int | None) -> dict[str, str | int]:
     return {name: value for name, value in params.items() if value is not None}
 
 
@@ -121,7 +121,7 @@ def enqueue(body: bytes, item: Mapping[str, str | int]) -> Call[BulkReply]:
     return Call("PUT", "/enqueue", _accepted_as_bulk, params, body, headers)
 
 
-def job(job_id: str, wait_s: float = 0.0) -> Call[JobView]:
+def job(job_id: str, wait_s: int = 0) -> Call[JobView]:
     """``GET /jobs/{id}``."""
     return Call("GET", _job_path(job_id), _reader(JobView), _given(wait_s=wait_s or None), wait_s=wait_s)
 
@@ -141,7 +141,7 @@ def requeue(job_id: str) -> Call[Accepted]:
     return Call("POST", f"{_job_path(job_id)}/requeue", _reader(Accepted))
 
 
-def results(after: str | None, limit: int, wait_s: float) -> Call[ResultsPage]:
+def results(after: str | None, limit: int, wait_s: int) -> Call[ResultsPage]:
     """``GET /results``."""
     params = _given(after=after, limit=limit, wait_s=wait_s or None)
     return Call("GET", "/results", _reader(ResultsPage), params, wait_s=wait_s)

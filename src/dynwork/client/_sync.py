@@ -116,7 +116,7 @@ class Client:
         while True:
             asked = self._outside.monotonic()
             left_s = max(deadline - asked, 0.0)
-            job = self._connection.call(calls.job(job_id, min(left_s, calls.WAIT_S_MAX)))
+            job = self._connection.call(calls.job(job_id, int(min(left_s, calls.WAIT_S_MAX))))
             now = self._outside.monotonic()
             if job.completed_at is not None or now >= deadline:
                 return job
@@ -145,7 +145,7 @@ class Client:
         """Start a dead job anew; return the id of the new job, the same however often. Raises ``JobNotDeadError``."""
         return (self._connection.call(calls.requeue(job_id))).job_id
 
-    def results(self, after: str | None = None, *, limit: int = 100, wait_s: float = 0.0) -> ResultsPage:
+    def results(self, after: str | None = None, *, limit: int = 100, wait_s: int = 0) -> ResultsPage:
         """Return one page of the results feed, parked up to ``wait_s`` (30) seconds while it is empty.
 
         Raises ``CursorExpiredError`` if entries after the cursor ``after`` may be gone.
@@ -164,7 +164,7 @@ class Client:
         cursor = (file.read() if file else None) or after
         while True:
             asked = self._outside.monotonic()
-            page = self.results(cursor, limit=calls.PAGE_MAX, wait_s=calls.WAIT_S_MAX if wait else 0.0)
+            page = self.results(cursor, limit=calls.PAGE_MAX, wait_s=calls.WAIT_S_MAX if wait else 0)
             for result in page.results:
                 yield result
             if file is not None and page.next != cursor:

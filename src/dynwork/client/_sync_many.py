@@ -19,7 +19,7 @@ from dynwork.client._sync_delivery import Delivery
 from dynwork.client._work import Result, Work, result_of
 from dynwork.wire import BULK_JOBS_MAX
 
-LISTEN_S = 20.0
+LISTEN_S = 20
 """How long the feed is listened to at a time while there is nothing else to do, seconds."""
 
 Pairs: TypeAlias = list[tuple[Work, Result]]
@@ -76,7 +76,7 @@ class Many:
 
     def _listen(self, cursor: str) -> tuple[str, Pairs]:
         """Read on in the feed; return where to go on, and what ended."""
-        wait_s = 0.0 if self._has_room() else LISTEN_S
+        wait_s = 0 if self._has_room() else LISTEN_S
         asked = self._outside.monotonic()
         try:
             page = self._connection.call(calls.results(cursor, calls.PAGE_MAX, wait_s))
@@ -104,4 +104,4 @@ class Many:
         return [(work, result) for work in works]
 
     def _newest(self) -> str:
-        return (self._connection.call(calls.results(calls.NEWEST, 1, 0.0))).next
+        return (self._connection.call(calls.results(calls.NEWEST, 1, 0))).next
