@@ -62,8 +62,8 @@ client: $(DEV_STAMP) ## generate the synchronous client from the asynchronous on
 	$(BIN)/python scripts/sync_client.py
 
 docs: $(DEV_STAMP) ## generate docs/reference from the code
-	$(BIN)/python scripts/reference.py
-	$(BIN)/python scripts/state_diagram.py
+	$(BIN)/python -m scripts.reference
+	$(BIN)/python -m scripts.state_diagram
 
 clean: ## remove what was made here, the virtual environment included
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis src/*.egg-info

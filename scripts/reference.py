@@ -1,4 +1,4 @@
-"""Write docs/reference/ from the code: settings, errors, metrics. ``--check`` only says what is out of date."""
+"""Write docs/reference/ from the code: HTTP, command line, settings, errors, metrics. ``--check`` only compares."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
+from scripts import reference_cli, reference_http
 
 from dynwork import errors, problems, settings
 from dynwork.api.metrics import Metrics as ApiMetrics
@@ -121,6 +122,8 @@ def metrics_page() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "http.md": lambda: f"{NOTE}\n{reference_http.page()}",
+    "cli.md": lambda: f"{NOTE}\n{reference_cli.page()}",
     "settings.md": settings_page,
     "errors.md": errors_page,
     "metrics.md": metrics_page,

@@ -21,9 +21,9 @@ def names(pattern: str, page: Path) -> set[str]:
     return set(re.findall(pattern, page.read_text()))
 
 
-@pytest.mark.parametrize("script", ["reference.py", "state_diagram.py"])
+@pytest.mark.parametrize("script", ["scripts.reference", "scripts.state_diagram"])
 def test_the_generated_reference_is_what_the_code_says(script: str) -> None:
-    checked = subprocess.run([sys.executable, ROOT / "scripts" / script, "--check"], capture_output=True, text=True)
+    checked = subprocess.run([sys.executable, "-m", script, "--check"], cwd=ROOT, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
@@ -81,3 +81,37 @@ def test_the_code_in_the_howto_of_a_kind_is_the_example_s() -> None:
 def test_every_decision_is_in_the_index() -> None:
     folder = ROOT / "docs" / "adr"
     assert names(r"\]\((\d{4}-[^)]+)\)", folder / "README.md") == {page.name for page in folder.glob("0*.md")}
+
+
+def test_every_call_of_the_public_api_is_in_the_reference_and_every_call_that_is_named_is_one() -> None:
+    """From the other side than the generator: the decorators in the source text."""
+    source = "\n".join(path.read_text() for path in (ROOT / "src" / "dynwork" / "api").glob("*.py"))
+    source += (ROOT / "src" / "dynwork" / "health.py").read_text()
+    found = re.findall(r'@\w+\.(get|put|post|delete)\(\s*"([^"]+)"', source)
+    hidden = {"GET /openapi.json", "GET /docs", "GET /"}
+    calls = {f"{method.upper()} {path}" for method, path in found} - hidden
+    assert calls == names(r"(?m)^### `([A-Z]+ /[^`]*)`", REFERENCE / "http.md")
+    shapes = {re.sub(r"\{\w+\}", "{id}", call) for call in calls | hidden}
+    for page in PAGES:
+        if "adr" not in page.parts:
+            named = names(r"`((?:GET|PUT|POST|DELETE) /[^`?\s]*)[?`]", page)
+            assert {re.sub(r"\{\w+\}", "{id}", call) for call in named if "/internal/" not in call} <= shapes, page
+
+
+def test_every_command_is_in_the_reference_and_every_command_that_is_named_is_one() -> None:
+    documented = names(r"(?m)^## `dynwork ([a-z-]+)", REFERENCE / "cli.md")
+    shown = subprocess.run([sys.executable, "-m", "dynwork", "--help"], capture_output=True, text=True).stdout
+    listed = set(re.findall(r"(?m)^│ ([a-z-]+) ", shown))
+    assert documented == listed
+    for page in PAGES:
+        assert names(r"`dynwork ([a-z][a-z-]*)", page) <= documented, page
+        assert names(r"(?m)^ {4}dynwork ([a-z][a-z-]*)", page) <= documented, page
+
+
+def test_every_page_is_reached_from_the_map() -> None:
+    folder = ROOT / "docs"
+    linked = {
+        (folder / link).resolve() for link in LINK.findall((folder / "README.md").read_text()) if "://" not in link
+    }
+    pages = {page for page in folder.rglob("*.md") if "adr" not in page.parts and page != folder / "README.md"}
+    assert pages <= linked

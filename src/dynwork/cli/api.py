@@ -15,6 +15,14 @@ EXIT_REFUSED = 1
 EXIT_CONFIGURATION = 2
 EXIT_NO_ANSWER = 3
 EXIT_INTERRUPTED = 130
+EXIT_CODES = {
+    0: "done",
+    EXIT_REFUSED: "refused, or a job did not succeed",
+    EXIT_CONFIGURATION: "wrong usage or configuration",
+    EXIT_NO_ANSWER: "nobody answered, or it is not possible just now: try again",
+    EXIT_INTERRUPTED: "interrupted",
+}
+"""How every command ends; in the reference, and in the text of the command itself."""
 
 
 class _Waiting(logging.Handler):
