@@ -144,6 +144,8 @@ class PublicApi:
         if path == "/results":
             return self._page(params)
         if found := re.fullmatch(r"/jobs/([^/]+)", path):
+            if "wait_s" in params and self.jobs[found[1]].state == "queued":
+                self.end(self.jobs[found[1]])
             return httpx.Response(200, json=self._view(self.jobs[found[1]]))
         return problem(404, "not_found")
 
