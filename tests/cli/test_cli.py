@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import respx
 from typer.testing import CliRunner
 
 from dynwork import __version__
-from dynwork.cli import app, main
+from dynwork.cli import api, app, main
 from dynwork.testing.public_api import job_view, problem
 
 API = "http://api.test"
@@ -164,6 +165,12 @@ def test_what_a_command_waits_for_is_told_once(monkeypatch: pytest.MonkeyPatch) 
     respx.get(f"{API}/jobs/{JOB_ID}").mock(side_effect=[down, down, httpx.Response(200, json=job_view(JOB_ID))])
     code, _, told = run("job", JOB_ID)
     assert (code, told) == (0, f"dynwork: no answer from {API} (ConnectError); trying again\n")
+
+
+def test_the_exit_codes_are_those_in_the_how_to() -> None:
+    page = Path(__file__).parents[2] / "docs" / "howto" / "command-line.md"
+    documented = {int(code) for code in re.findall(r"(?m)^\| (\d+) \|", page.read_text())}
+    assert documented == {0, *(code for name, code in vars(api).items() if name.startswith("EXIT_"))}
 
 
 @pytest.mark.parametrize(

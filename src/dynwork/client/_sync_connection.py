@@ -15,7 +15,7 @@ from dynwork.client._hosts import Hosts, Patience
 from dynwork.client._outside import Outside
 from dynwork.errors import ConfigurationError, NoAnswerError, UnavailableError
 
-ANSWER_S, CONNECT_S = 30.0, 3.0
+ANSWER_S, CONNECT_S = 15.0, 3.0
 """Longest that an answer may take, beyond the time that it may be parked, and that connecting may, seconds."""
 CONNECTIONS_MAX = 100
 """Calls under way at the same time, at most; others wait for their turn."""
