@@ -18,10 +18,13 @@ from typing import Any
 
 import pytest
 
-from dynwork import AsyncClient, Client, Work
+from dynwork import AsyncClient, Client, Work, errors
 from dynwork.clock import SystemClock
+from dynwork.ids import new_id
 from dynwork.settings import child_environment
+from dynwork.testing import kinds
 from dynwork.testing.chaos.site import Plan, Site, assert_sound
+from dynwork.testing.ensemble import Ensemble
 from dynwork.testing.ledger import chain
 from dynwork.testing.waiting import wait_until
 from dynwork.up.postgres import LocalPostgres
@@ -182,3 +185,56 @@ def test_a_folder_of_1_000_files_interrupted_and_resumed_ends_with_the_whole_tab
     some = rows[:: FILES // 10]
     assert [row["hash"] for row in some] == [chain(Path(row["file"]).read_bytes(), iterations) for row in some]
     assert len({row["job_id"] for row in rows}) == stats.succeeded == FILES, "nothing was handed in twice"
+
+
+# --- every method ----------------------------------------------------------------------------------------------------
+def test_every_method_means_on_a_real_cluster_what_it_says(tmp_path: Path) -> None:
+    """The API in memory, to which the other tests of the client talk, is held to the real one by this."""
+    settings = {"DYNWORK_RETRY_BACKOFF_S": "0.1", "DYNWORK_ATTEMPTS_MAX": "1", **kinds.install(tmp_path / "kinds")}
+    with Ensemble(tmp_path / "data", settings) as cluster, Client(cluster.api_urls) as client:
+        before = client.position()
+        done = client.submit(b"some bytes", 1_000, key="a")
+        assert client.result(done) == chain(b"some bytes", 1_000)
+        assert client.submit(b"some bytes", 1_000, key="a") == done
+        with pytest.raises(errors.KeyReusedError):
+            client.submit(b"other bytes", 1_000, key="a")
+
+        other = client.submit(b"x" * 3_000_000, 1_000, kind=kinds.APPEND_STEPS.name)  # too long for a bulk
+        assert client.result(other) == kinds.expected(kinds.APPEND_STEPS.name, b"x" * 3_000_000, 1_000)
+        small, refused = client.submit_all(
+            [Work(b"x", 9, kind=kinds.APPEND_STEPS.name), Work(b"x", 9, kind="unheard-of")]
+        )
+        assert client.result(small.value()) == kinds.expected(kinds.APPEND_STEPS.name, b"x", 9)
+        assert isinstance(refused.error, errors.UnknownKindError)
+
+        long = client.submit(b"long", 10**11)
+        with pytest.raises(errors.JobUnfinishedError):
+            client.result(long, wait_s=0.1)
+        assert client.cancel(long).state == "cancelled"
+        with pytest.raises(errors.JobCancelledError):
+            client.result(long)
+        with pytest.raises(errors.JobFinishedError):
+            client.cancel(done)
+
+        dead = client.submit(b"raiser", 10, kind=kinds.RAISER.name)
+        with pytest.raises(errors.JobDeadError, match="kind_error"):
+            client.result(dead)
+        again = client.requeue(dead)
+        assert client.requeue(dead) == again
+        assert client.job(again, wait_s=30).requeued_from == dead
+        with pytest.raises(errors.JobNotDeadError):
+            client.requeue(done)
+        with pytest.raises(errors.NotFoundError):
+            client.job(new_id())
+
+        ended = [done, other, small.value(), long, dead, again]
+        assert [result.job_id for result in client.follow(before, wait=False)] == ended
+        assert [job.job_id for job in client.jobs()] == sorted(ended, reverse=True)
+        assert [job.job_id for job in client.jobs(state="dead", limit=1)] == [again]
+        assert [result.job_id for result in client.pull(2)] == [small.value(), other]
+        assert [len(client.fleet().workers), client.stats().queued] == [1, 0]
+        known = [Work(b"some bytes", 1_000, key="a"), Work(b"new", 2)]
+        assert {work: result.value() for work, result in client.submit_many(known)} == {
+            known[0]: chain(b"some bytes", 1_000),
+            known[1]: chain(b"new", 2),
+        }
