@@ -15,7 +15,7 @@ from dynwork import errors
 from dynwork.api.auth import KeyGuard, owner
 from dynwork.api.bodies import Bounds, receive
 from dynwork.api.metrics import Metrics
-from dynwork.api.parameters import WholeNumber
+from dynwork.api.parameters import WHOLE_NUMBER
 from dynwork.api.refusals import refusals
 from dynwork.api.submissions import Submissions
 from dynwork.kinds import DEFAULT_KIND, Kind
@@ -25,7 +25,7 @@ from dynwork.wire import Accepted, NewJob
 BODY = {
     "required": True,
     "description": "The buffer, 1 byte or more.",
-    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}}},
 }
 
 
@@ -66,9 +66,9 @@ def router(
     async def enqueue(
         request: Request,
         iterations: Annotated[
-            WholeNumber, Query(ge=1, le=bounds.iterations_max, description="How often to hash, in all.")
+            int, Query(ge=1, le=bounds.iterations_max, description="How often to hash, in all."), WHOLE_NUMBER
         ],
-        priority: Annotated[WholeNumber, Query(ge=0, le=9, description="9 goes first.")] = 5,
+        priority: Annotated[int, Query(ge=0, le=9, description="9 goes first."), WHOLE_NUMBER] = 5,
         kind: Annotated[str, Query(min_length=1, max_length=64, description="The kind of work.")] = DEFAULT_KIND,
         idempotency_key: Annotated[
             str | None,

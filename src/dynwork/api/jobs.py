@@ -10,14 +10,14 @@ from fastapi import APIRouter, Query, Request
 from dynwork import errors
 from dynwork.api.auth import KeyGuard, seen_by
 from dynwork.api.gateway import Gateway
-from dynwork.api.parameters import WholeNumber
+from dynwork.api.parameters import WHOLE_NUMBER
 from dynwork.api.refusals import refusals
 from dynwork.api.tail import WAIT_S_MAX, Tail, Waiter
 from dynwork.rights import Right
 from dynwork.serving import while_connected
 from dynwork.wire import Accepted, JobId, JobReply, JobView, RequeueReply
 
-WaitS = Annotated[WholeNumber, Query(ge=0, le=WAIT_S_MAX, description="Wait up to this many seconds for an end.")]
+WaitS = Annotated[int, Query(ge=0, le=WAIT_S_MAX, description="Wait up to this many seconds for an end."), WHOLE_NUMBER]
 
 
 def router(guard: KeyGuard, gateway: Gateway, tail: Tail, new_id: Callable[[], str]) -> APIRouter:

@@ -10,7 +10,7 @@ from dynwork import errors
 from dynwork.api import cursor
 from dynwork.api.auth import KeyGuard, owner, seen_by
 from dynwork.api.gateway import Gateway
-from dynwork.api.parameters import WholeNumber
+from dynwork.api.parameters import WHOLE_NUMBER
 from dynwork.api.refusals import refusals
 from dynwork.rights import Right
 from dynwork.wire import JobsPage, JobsReply, JobStateName
@@ -36,7 +36,7 @@ def router(guard: KeyGuard, gateway: Gateway) -> APIRouter:
     async def jobs(
         request: Request,
         state: Annotated[JobStateName | None, Query(description="Only jobs that are in this state.")] = None,
-        limit: Annotated[WholeNumber, Query(ge=1, le=LIMIT_MAX, description="How many at most.")] = 100,
+        limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many at most."), WHOLE_NUMBER] = 100,
         after: Annotated[
             str | None, Query(alias="cursor", max_length=64, description="`next` of the page before.")
         ] = None,

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from dynwork.api import links
 from dynwork.errors import (
     DynworkError,
     ForbiddenError,
@@ -50,4 +51,5 @@ def describe(app: FastAPI) -> dict[str, Any]:
                 schema = content.get("application/json", {}).get("schema", {})
                 if schema.get("$ref", "").endswith("/Problem"):
                     content[MEDIA_TYPE] = content.pop("application/json")
+    links.add(document)
     return document

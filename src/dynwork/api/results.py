@@ -10,7 +10,7 @@ from dynwork import errors
 from dynwork.api import cursor
 from dynwork.api.auth import KeyGuard, owner, seen_by
 from dynwork.api.gateway import Gateway
-from dynwork.api.parameters import WholeNumber
+from dynwork.api.parameters import WHOLE_NUMBER
 from dynwork.api.refusals import refusals
 from dynwork.api.tail import WAIT_S_MAX, Tail, Waiter
 from dynwork.rights import Right
@@ -35,7 +35,7 @@ def router(guard: KeyGuard, gateway: Gateway, tail: Tail) -> APIRouter:
     )
     async def pull_completed(
         request: Request,
-        top: Annotated[WholeNumber, Query(ge=1, le=TOP_MAX, description="How many at most.")] = 10,
+        top: Annotated[int, Query(ge=1, le=TOP_MAX, description="How many at most."), WHOLE_NUMBER] = 10,
     ) -> list[CompletedView]:
         reply = await gateway.ask("GET", "/internal/completed", CompletedReply, {**seen_by(request), "top": top})
         return reply.results
@@ -57,9 +57,11 @@ def router(guard: KeyGuard, gateway: Gateway, tail: Tail) -> APIRouter:
         after: Annotated[
             str | None, Query(max_length=64, description="`next` of the page before, or `newest`.")
         ] = None,
-        limit: Annotated[WholeNumber, Query(ge=1, le=LIMIT_MAX, description="How many at most.")] = 100,
+        limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many at most."), WHOLE_NUMBER] = 100,
         wait_s: Annotated[
-            WholeNumber, Query(ge=0, le=WAIT_S_MAX, description="Wait up to this many seconds for something to end.")
+            int,
+            Query(ge=0, le=WAIT_S_MAX, description="Wait up to this many seconds for an end."),
+            WHOLE_NUMBER,
         ] = 0,
     ) -> ResultsPage:
         params: dict[str, str | int] = {**seen_by(request), "limit": limit}
