@@ -1,24 +1,18 @@
-"""The demo's client: it knows the public API and nothing else."""
+"""What the demo asks of the cluster, through the client that everybody uses."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import httpx
-
-from dynwork import logs
+from dynwork.client import AsyncClient, Work
 from dynwork.clock import Clock
 from dynwork.demo.work import Piece
-from dynwork.errors import NoOrchestratorError
-from dynwork.wire import Accepted, CompletedView, Fleet, JobView, ResultsPage
+from dynwork.wire import CompletedView, JobView
 
-log = logs.get("dynwork.demo")
-
-AT_ONCE = 16
-TRIES = 60
+AT_ONCE = 20
+"""Jobs handed in with one call."""
 LOOK_S = 0.5
 PAGE = 1000
 
@@ -42,44 +36,27 @@ class Progress:
 
 
 class Client:
-    """Talks to the APIs in turn, and again when one does not answer: every call may safely be repeated."""
+    """Hands everything in, and follows what comes of it."""
 
-    def __init__(self, urls: Sequence[str], http: httpx.AsyncClient, clock: Clock, progress: Progress) -> None:
-        self._urls = urls
-        self._http = http
+    def __init__(self, api: AsyncClient, clock: Clock, progress: Progress) -> None:
+        self._api = api
         self._clock = clock
         self._began = clock.monotonic()
-        self._turn = 0
         self._cursor: str | None = None
         self.progress = progress
 
     async def burst(self, pieces: Sequence[Piece]) -> None:
-        """Send everything, several at once."""
-        waiting = iter(pieces)
-
-        async def sender() -> None:
-            for piece in waiting:
-                answer = await self._call(
-                    "PUT",
-                    "/enqueue",
-                    params={"iterations": piece.iterations},
-                    content=piece.buffer(),
-                    headers={"Idempotency-Key": f"demo-{piece.number}"},
-                )
-                self.progress.accepted[Accepted.model_validate_json(answer.content).job_id] = piece
-
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(AT_ONCE):
-                tasks.create_task(sender())
+        """Hand in everything."""
+        for first in range(0, len(pieces), AT_ONCE):
+            some = pieces[first : first + AT_ONCE]
+            works = [Work(piece.buffer(), piece.iterations, key=f"demo-{piece.number}") for piece in some]
+            for piece, receipt in zip(some, await self._api.submit_all(works), strict=True):
+                self.progress.accepted[receipt.value()] = piece
 
     async def follow(self) -> None:
         """Read what ended since the last look."""
         while True:
-            params: dict[str, str | int] = {"limit": PAGE}
-            if self._cursor is not None:
-                params["after"] = self._cursor
-            answer = await self._call("GET", "/results", params)
-            page = ResultsPage.model_validate_json(answer.content)
+            page = await self._api.results(self._cursor, limit=PAGE)
             self._cursor = page.next
             self.progress.ended.update(result.job_id for result in page.results)
             if len(page.results) < PAGE:
@@ -87,52 +64,18 @@ class Client:
 
     async def look_at_fleet(self) -> None:
         """Take a sample of the fleet."""
-        fleet = Fleet.model_validate_json((await self._call("GET", "/fleet")).content)
+        fleet = await self._api.fleet()
         self.progress.workers = sum(worker.state == "ready" for worker in fleet.workers)
         self.progress.decision = fleet.decision or ""
         self.progress.fleet.append((self._clock.monotonic() - self._began, self.progress.workers))
 
     async def pull(self, top: int) -> dict[str, CompletedView]:
         """Return the newest results by job id."""
-        answer = await self._call("POST", "/pullCompleted", params={"top": top})
-        results = [CompletedView.model_validate(item) for item in answer.json()]
-        return {result.job_id: result for result in results}
+        return {result.job_id: result for result in await self._api.pull(top)}
 
-    async def jobs(self, job_ids: Sequence[str]) -> list[JobView]:
-        """Return the jobs as they are."""
-        found: list[JobView] = []
-        waiting = iter(job_ids)
-
-        async def asker() -> None:
-            for job_id in waiting:
-                answer = await self._call("GET", f"/jobs/{job_id}")
-                found.append(JobView.model_validate_json(answer.content))
-
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(AT_ONCE):
-                tasks.create_task(asker())
-        return found
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, str | int] | None = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
-        for _ in range(TRIES):
-            self._turn += 1
-            url = self._urls[self._turn % len(self._urls)]
-            answer = None
-            try:
-                answer = await self._http.request(method, url + path, params=params, content=content, headers=headers)
-            except httpx.TransportError:
-                log.warning("api_failed", url=url)
-            if answer is not None and answer.status_code not in (429, 503):
-                return answer.raise_for_status()
-            await self._clock.sleep(LOOK_S)
-        raise NoOrchestratorError(f"no API answered {method} {path}")
+    async def jobs(self) -> list[JobView]:
+        """Return all jobs as they are."""
+        return [job async for job in self._api.jobs()]
 
 
 def waits_s(jobs: Sequence[JobView]) -> list[float]:

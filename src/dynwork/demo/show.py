@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import httpx
 from rich.console import Console
 
 from dynwork import kinds
+from dynwork.client import AsyncClient
 from dynwork.clock import Clock, SystemClock
 from dynwork.compose import cluster
 from dynwork.demo.board import Board
@@ -46,7 +46,7 @@ def main() -> int:
         try:
             return asyncio.run(_demo(Path(directory), console))
         except ExceptionGroup as group:
-            expected, defects = group.split((DynworkError, httpx.HTTPError))
+            expected, defects = group.split(DynworkError)
             if defects is not None or expected is None:
                 raise
             for error in _leaves(expected):
@@ -83,8 +83,8 @@ async def _demo(directory: Path, console: Console) -> int:
 async def _show(supervisor: Supervisor, work: Sequence[Piece], clock: Clock, board: Board) -> int:
     await supervisor.ready.wait()
     progress = Progress(len(work))
-    async with httpx.AsyncClient(timeout=30.0, trust_env=False) as http:
-        client = Client(supervisor.urls, http, clock, progress)
+    async with AsyncClient(supervisor.urls) as api:
+        client = Client(api, clock, progress)
 
         async def look() -> None:
             await client.follow()
@@ -101,7 +101,7 @@ async def _show(supervisor: Supervisor, work: Sequence[Piece], clock: Clock, boa
             async with asyncio.TaskGroup() as tasks:
                 checking = tasks.create_task(_wrong(progress, results))
                 await until(clock, lambda: checking.done() and progress.workers <= 1, IDLE_S_MAX, look)
-        waits = waits_s(await client.jobs(list(progress.accepted)))
+        waits = waits_s(await client.jobs())
     found = problems(progress, results, checking.result())
     board.chart(progress.fleet)
     board.table(
@@ -111,7 +111,7 @@ async def _show(supervisor: Supervisor, work: Sequence[Piece], clock: Clock, boa
                 f"{len(work)} over {BUFFERS} buffers of 16 to 256 KB, {sum(p.size for p in work) / 1e6:.0f} MB in all",
             ),
             ("hashes computed", f"{sum(p.iterations for p in work):,}"),
-            ("wall time", f"{wall_s:.1f} s from the first byte sent to the last result seen"),
+            ("wall time", f"{wall_s:.1f} s from the first job handed in to the last result seen"),
             ("throughput", f"{len(progress.ended) / wall_s:.1f} jobs/s"),
             ("wait to start", f"p50 {percentile(waits, 0.5):.1f} s, p95 {percentile(waits, 0.95):.1f} s"),
             ("workers", f"1, {progress.most_workers} at the most, {progress.workers} at the end"),
