@@ -92,6 +92,16 @@ def test_of_a_folder_every_file_goes_in_and_a_table_comes_out(api: PublicApi, fo
     assert [line[3] for line in lines[1:]] == [digest(file) for file in files]
 
 
+def test_on_a_terminal_one_bar_moves_beside_the_results(
+    api: PublicApi, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich that is a terminal
+    code, out, told = run(folder, "--iterations", "7", "--wait", "--json")
+    assert (code, len(rows(out))) == (0, 30)
+    assert "30/30" in told
+    assert "done" in told
+
+
 @pytest.mark.parametrize(("state", "code"), [("succeeded", 0), ("dead", 1), ("cancelled", 1)])
 def test_wait_ends_with_how_the_jobs_ended(api: PublicApi, folder: Path, state: str, code: int) -> None:
     api.ends_as = lambda job: state
