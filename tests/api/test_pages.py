@@ -1,9 +1,8 @@
-"""Errors of routing, readiness, and the OpenAPI document."""
+"""Errors of routing, and readiness."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -77,44 +76,3 @@ async def test_askers_of_readiness_share_one_probe() -> None:
         released.set()
         assert {(await asker).status_code for asker in askers} == {200}
         assert len(api.far.calls) == 1
-
-
-async def document() -> dict[str, Any]:
-    async with api_instance(FakeOrchestrators()) as api:
-        answer = await api.client.get("/openapi.json")
-        assert answer.status_code == 200
-        found: dict[str, Any] = answer.json()
-        return found
-
-
-REFUSALS = {
-    ("/enqueue", "put"): {"400", "401", "403", "409", "413", "422", "429", "503"},
-    ("/pullCompleted", "post"): {"401", "403", "422", "503"},
-    ("/results", "get"): {"401", "403", "410", "422", "503"},
-    ("/jobs/{job_id}", "get"): {"401", "403", "404", "422", "503"},
-    ("/jobs/{job_id}", "delete"): {"401", "403", "404", "409", "422", "503"},
-    ("/fleet", "get"): {"401", "403", "503"},
-    ("/stats", "get"): {"401", "403", "503"},
-}
-
-
-async def test_the_document_names_every_refusal_as_a_problem() -> None:
-    paths = (await document())["paths"]
-    for (path, method), expected in REFUSALS.items():
-        responses = paths[path][method]["responses"]
-        refused = {status for status in responses if status >= "400"}
-        assert refused == expected, path
-        for status in refused:
-            assert list(responses[status]["content"]) == ["application/problem+json"]
-            assert "`" in responses[status]["description"]
-
-
-async def test_the_document_explains_every_call_and_asks_for_a_key() -> None:
-    found = await document()
-    for path, method in REFUSALS:
-        operation = found["paths"][path][method]
-        assert len(operation["description"]) > 30
-        assert operation["summary"]
-        assert [list(needed) for needed in operation["security"]] == [["key"]]
-    assert found["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
-    assert found["paths"]["/enqueue"]["put"]["requestBody"]["required"] is True

@@ -15,12 +15,14 @@ from dynwork.api.access import Access
 from dynwork.api.auth import KeyGuard
 from dynwork.api.board import Board
 from dynwork.api.bodies import Bounds
+from dynwork.api.document import DESCRIPTION, LICENSE, TAGS, describe
 from dynwork.api.gateway import Gateway
 from dynwork.api.metrics import Metrics
-from dynwork.api.refusals import describe
+from dynwork.api.refusals import responses
 from dynwork.api.submissions import Limits, Submissions
 from dynwork.api.tail import Tail
 from dynwork.clock import Clock
+from dynwork.errors import UnauthorizedError
 from dynwork.kinds import Kind
 from dynwork.orchestrators import Orchestrators
 from dynwork.serving import Background
@@ -35,14 +37,6 @@ class Outside:
     clock: Clock
     new_id: Callable[[], str]
     kind_named: Callable[[str], Kind]
-
-
-DESCRIPTION = """\
-CPU-heavy work over HTTP. Hand in a buffer with `PUT /enqueue`; it is hashed as often as you say, on machines that come
-and go by themselves. Fetch hashes with `POST /pullCompleted`, follow everything that ends with `GET /results`.
-
-Errors are `application/problem+json` with a stable `code`.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +72,8 @@ def build(settings: ApiSettings, outside: Outside) -> Api:
         title="dynwork",
         version=__version__,
         description=DESCRIPTION,
+        openapi_tags=TAGS,
+        license_info=LICENSE,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -100,7 +96,7 @@ def build(settings: ApiSettings, outside: Outside) -> Api:
     ):
         app.include_router(routes)
     page_guard = _open if pages_are_open(settings) else guard.page
-    app.include_router(health.pages(metrics.registry, gateway.missing, page_guard))
+    app.include_router(health.pages(metrics.registry, gateway.missing, page_guard, closed=responses(UnauthorizedError)))
     app.include_router(pages.router(page_guard))
     return Api(app, submissions, tail, board)
 

@@ -179,6 +179,7 @@ def router(guard: KeyGuard, submissions: Submissions, bounds: Bounds, reader: Re
         status_code=202,
         response_model=BulkReply,
         summary="Hand in many jobs",
+        response_description="What became of each, in the order of the request.",
         description=(
             "Up to 1000 jobs in one message. Each is answered for itself and in order: its `job_id`, or the `error` for"
             " which it was refused; the others are not affected. `repeated` tells that a key was known already."

@@ -46,6 +46,7 @@ def router(
         response_model=Accepted,
         dependencies=[guard.needs(Right.SUBMIT)],
         summary="Hand in a buffer",
+        response_description="The job is durable, under this id.",
         description=(
             "The request body is the buffer. Its hash is computed `iterations` times over: SHA-512 of the buffer, then"
             " SHA-512 of the digest, and so on. The answer comes once the job is safe on disk; from then on it gets"
@@ -66,13 +67,21 @@ def router(
     async def enqueue(
         request: Request,
         iterations: Annotated[
-            int, Query(ge=1, le=bounds.iterations_max, description="How often to hash, in all."), WHOLE_NUMBER
+            int,
+            Query(ge=1, le=bounds.iterations_max, description="How often to hash, in all.", examples=[1_000_000]),
+            WHOLE_NUMBER,
         ],
         priority: Annotated[int, Query(ge=0, le=9, description="9 goes first."), WHOLE_NUMBER] = 5,
         kind: Annotated[str, Query(min_length=1, max_length=64, description="The kind of work.")] = DEFAULT_KIND,
         idempotency_key: Annotated[
             str | None,
-            Header(min_length=1, max_length=256, pattern=r"^[\x20-\x7e]+$", description="Names this request for good."),
+            Header(
+                min_length=1,
+                max_length=256,
+                pattern=r"^[\x20-\x7e]+$",
+                description="Names this request for good.",
+                examples=["order-17"],
+            ),
         ] = None,
     ) -> Response:
         starter = kind_named(kind).start()

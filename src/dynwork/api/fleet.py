@@ -19,6 +19,7 @@ def router(guard: KeyGuard, gateway: Gateway) -> APIRouter:
         "/fleet",
         dependencies=[guard.needs(Right.READ)],
         summary="Who computes",
+        response_description="The fleet, about a second old at most.",
         description="The workers, the machines they run on, and the latest decision to grow or to shrink.",
         responses=refusals(),
     )
@@ -29,6 +30,7 @@ def router(guard: KeyGuard, gateway: Gateway) -> APIRouter:
         "/stats",
         dependencies=[guard.needs(Right.READ)],
         summary="The queue in numbers",
+        response_description="The numbers, about a second old at most.",
         description="Jobs in each state, the work ahead in steps and in seconds, and how fast it comes and goes.",
         responses=refusals(),
     )

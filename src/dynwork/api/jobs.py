@@ -28,6 +28,7 @@ def router(guard: KeyGuard, gateway: Gateway, tail: Tail, new_id: Callable[[], s
         "/jobs/{job_id}",
         dependencies=[guard.needs(Right.READ)],
         summary="How a job stands",
+        response_description="The job, as it is now.",
         description=(
             "Its state, how far it is (`done` of `iterations`), and its `hash` once it has succeeded. With `wait_s` the"
             " answer comes when the job ends, or after that time, however it stands then."
@@ -49,6 +50,7 @@ def router(guard: KeyGuard, gateway: Gateway, tail: Tail, new_id: Callable[[], s
         "/jobs/{job_id}",
         dependencies=[guard.needs(Right.SUBMIT)],
         summary="Cancel a job",
+        response_description="The job, cancelled.",
         description="The job ends as `cancelled`, whether it waits or runs. Cancelling it again gives the same answer.",
         responses=refusals(errors.NotFoundError, errors.JobFinishedError, errors.InvalidInputError),
     )
@@ -61,6 +63,7 @@ def router(guard: KeyGuard, gateway: Gateway, tail: Tail, new_id: Callable[[], s
         dependencies=[guard.needs(Right.SUBMIT)],
         status_code=202,
         summary="Try a dead job again",
+        response_description="The new job is durable, under this id.",
         description=(
             "A new job for the work of one that is `dead`, from its beginning; `requeued_from` names the dead one,"
             " which stays as it is. Repeating this gives the same new job: a dead job has one successor at most."

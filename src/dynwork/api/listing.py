@@ -26,6 +26,7 @@ def router(guard: KeyGuard, gateway: Gateway) -> APIRouter:
         "/jobs",
         dependencies=[guard.needs(Right.READ)],
         summary="Your jobs, newest first",
+        response_description="A page, and where to go on.",
         description=(
             "A page of your jobs, newest first. Go on with `cursor=` the `next` of the page before until `next` is"
             " null; a page may be short, or even empty, while there is more. A key with the right `admin` sees"

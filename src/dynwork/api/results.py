@@ -30,6 +30,7 @@ def router(guard: KeyGuard, gateway: Gateway, tail: Tail) -> APIRouter:
         "/pullCompleted",
         dependencies=[guard.needs(Right.READ)],
         summary="The newest hashes",
+        response_description="As many as there are, `top` at most.",
         description="Your jobs that succeeded, newest first. Nothing is removed: ask again and they are still there.",
         responses=refusals(errors.InvalidInputError),
     )
@@ -44,6 +45,7 @@ def router(guard: KeyGuard, gateway: Gateway, tail: Tail) -> APIRouter:
         "/results",
         dependencies=[guard.needs(Right.READ)],
         summary="Everything that ended, in order",
+        response_description="A page, and where to go on.",
         description=(
             "Every job of yours that ended, in whatever way, in the order in which that was made durable. Pass `next`"
             " of one page as `after` of the following one and nothing is ever skipped or told twice; the `next` of an"

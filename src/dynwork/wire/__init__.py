@@ -69,7 +69,7 @@ from dynwork.wire.public import (
     ResultsPage,
     ResultView,
 )
-from dynwork.wire.system import Fleet, InstanceView, Problem, Stats, WorkerView
+from dynwork.wire.system import Fleet, Health, InstanceView, Problem, Stats, WorkerView
 
 __all__ = [
     "BULK_JOBS_MAX",
@@ -90,6 +90,7 @@ __all__ = [
     "Failure",
     "Fleet",
     "FleetReply",
+    "Health",
     "HeartbeatAsk",
     "HeartbeatReply",
     "HeldRef",

@@ -31,7 +31,10 @@ Id = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_NUL)]
 Prose = Annotated[str, AfterValidator(lambda text: text.replace("\x00", "\N{REPLACEMENT CHARACTER}"))]
 JobId = Annotated[
     str,
-    Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", description="UUIDv7"),
+    Field(
+        pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        description="The id of a job, a UUIDv7.",
+    ),
 ]
 Epoch = Annotated[int, Field(ge=1, le=2**62)]
 Steps = Annotated[int, Field(ge=0, le=STEPS_MAX)]

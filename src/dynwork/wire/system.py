@@ -95,6 +95,15 @@ class Fleet(Shown):
     """The scaler's latest, in words and with its numbers."""
 
 
+class Health(Shown):
+    """Whether a role is well."""
+
+    status: Literal["ok", "unavailable"]
+    """`ok`, or not just now."""
+    missing: str | None = None
+    """What keeps it from its work; there only if something does."""
+
+
 class Problem(Shown):
     """Why a request was not carried out: ``application/problem+json`` (RFC 9457)."""
 
