@@ -150,7 +150,7 @@ async def test_reads_in_flight_are_bounded_and_so_are_those_that_wait(monkeypatc
     async with api_instance(FakeOrchestrators()) as api:
         api.far.fail(ONE, held(reached, released), forever=True)
         loop = asyncio.get_running_loop()
-        reads = [loop.create_task(api.client.get("/stats")) for _ in range(100)]
+        reads = [loop.create_task(api.client.get(f"/results?limit={limit}")) for limit in range(1, 101)]
         await reached.wait()
         await api.clock.settle()
         assert len(api.far.calls) == gateway.ASKS_IN_FLIGHT_MAX

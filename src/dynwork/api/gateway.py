@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from dynwork import errors
 from dynwork.api.metrics import Metrics
+from dynwork.api.sharing import Sharing
 from dynwork.clock import Clock
 from dynwork.orchestrators import Orchestrators
 from dynwork.wire import Reply, StatsReply, Wire
@@ -33,6 +34,7 @@ class Gateway:
         self._metrics = metrics
         self._asking = 0
         self._slots = asyncio.Semaphore(ASKS_IN_FLIGHT_MAX)
+        self._reads = Sharing[Reply]()
         self._answered_at = float("-inf")
         self._probing = asyncio.Lock()
         self._probed_at = float("-inf")
@@ -64,15 +66,27 @@ class Gateway:
     async def ask(
         self, method: str, path: str, reply: type[ReplyT], params: Mapping[str, str | int] | None = None
     ) -> ReplyT:
-        """Carry out one small call for one request. Raises ``UnavailableError`` when too many wait already."""
+        """Carry out one small call for one request; equal ``GET`` requests share calls.
+
+        Raises ``UnavailableError`` when too many wait already.
+        """
+
+        async def call() -> Reply:
+            async with self._slots:
+                return await self.call(method, path, reply, params=params)
+
         if self._asking >= ASKS_WAITING_MAX:
             raise errors.UnavailableError(f"{self._asking} reads are waiting in this API instance: try again")
         self._asking += 1
         try:
-            async with self._slots:
-                return await self.call(method, path, reply, params=params)
+            if method != "GET":
+                answer = await call()
+            else:
+                answer = await self._reads.read((path, reply, *sorted((params or {}).items())), call)
         finally:
             self._asking -= 1
+        assert isinstance(answer, reply)
+        return answer
 
     async def missing(self) -> str | None:
         """Say what keeps this instance from working, ``None`` if an orchestrator answered lately or answers now.

@@ -101,7 +101,7 @@ class Tail:
 
     async def position(self) -> int:
         """Return where the tail is now. Raises ``NoOrchestratorError``."""
-        return (await self._gateway.call("GET", "/internal/tail", TailReply)).next
+        return (await self._gateway.ask("GET", "/internal/tail", TailReply)).next
 
     def stop(self) -> None:
         """Let everybody look once more and go."""
