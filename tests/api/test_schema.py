@@ -6,6 +6,7 @@ Single calls reach every operation, with ids of jobs in every state; walks follo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from itertools import cycle
 from typing import Any, TypeAlias
@@ -23,7 +24,9 @@ from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi import checks as openapi_checks
 
 from dynwork.api.tail import WAIT_S_MAX
+from dynwork.orchestrator.store.postgres import PostgresStore
 from dynwork.testing.both_roles import STATES_BY_ITERATIONS, both_roles
+from dynwork.testing.postgres import Databases
 from dynwork.testing.waiting import wait_until
 
 pytestmark = pytest.mark.thorough
@@ -78,9 +81,12 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with both_roles(tmp_path_factory.mktemp("store"), api_keys=KEYS) as url:
+def site(databases: Databases) -> Iterator[Site]:
+    """Over PostgreSQL, which is the stricter of the engines about what it is given."""
+    database = asyncio.run(databases.fresh())
+    with both_roles(lambda rules: PostgresStore(database, rules, "http://one"), api_keys=KEYS) as url:
         yield Site(url)
+    asyncio.run(databases.give_back(database))
 
 
 def _key(holder: str) -> dict[str, str]:

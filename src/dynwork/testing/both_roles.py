@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,7 +20,8 @@ from dynwork.api import role as api_role
 from dynwork.clock import DisciplinedClock, SystemClock
 from dynwork.ids import new_id
 from dynwork.orchestrator import role as orchestrator_role
-from dynwork.orchestrator.store.sqlite import SqliteStore
+from dynwork.orchestrator.store.port import Store
+from dynwork.orchestrator.store.values import Rules
 from dynwork.orchestrators import Orchestrators
 from dynwork.serving import Stop, bind, url_of
 from dynwork.settings import ApiSettings, OrchestratorSettings
@@ -34,8 +34,11 @@ STATES_BY_ITERATIONS = {"succeeded": 3, "dead": 4, "leased": 5, "cancelled": 5}
 
 
 @contextmanager
-def both_roles(folder: Path, **api: Any) -> Iterator[str]:
-    """Run them, the API with the settings ``api``; yield its URL when it is ready. Jobs die at their first failure."""
+def both_roles(store_over: Callable[[Rules], Store], **api: Any) -> Iterator[str]:
+    """Run them, the API with the settings ``api``; yield its URL when it is ready. Jobs die at their first failure.
+
+    ``store_over`` makes the store, in the thread.
+    """
     stop: Stop | None = None
     loop = asyncio.new_event_loop()
     listeners = bind("127.0.0.1", 0), bind("127.0.0.1", 0)
@@ -47,7 +50,7 @@ def both_roles(folder: Path, **api: Any) -> Iterator[str]:
         stop = Stop()
         clock = SystemClock()
         rules = OrchestratorSettings(attempts_max=1, fleet_provider="none")
-        store = SqliteStore(folder / "dynwork.db", orchestrator_role.rules(rules))
+        store = store_over(orchestrator_role.rules(rules))
         outside = orchestrator_role.Outside(store, DisciplinedClock(SystemClock()), lambda: 0.5, new_id, alone=True)
         async with httpx.AsyncClient(timeout=60) as http, asyncio.TaskGroup() as tasks:
             orchestrators = Orchestrators(settings.orchestrator_urls, http, None, clock, lambda: 0.5)
