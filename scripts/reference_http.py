@@ -56,10 +56,9 @@ def _by_tag(found: Node) -> dict[str, list[tuple[str, str, Node]]]:
 
 def _operation(found: Node, method: str, path: str, operation: Node) -> Iterator[str]:
     yield f"### `{method} {path}`\n"
-    rights = [right for needed in operation.get("security", ()) for right in needed.get("key", ())]
-    yield f"**{operation['summary']}.** " + (f"Needs the right `{rights[0]}`." if rights else "Needs no right.") + "\n"
-    if "description" in operation:
-        yield operation["description"] + "\n"
+    summary = operation["summary"]
+    yield f"**{summary if summary.endswith('?') else summary + '.'}**\n"
+    yield operation["description"] + ("" if "security" in operation else " Needs no right.") + "\n"
     if parameters := operation.get("parameters"):
         yield "| parameter | in | type | default | meaning |\n|---|---|---|---|---|"
         for parameter in parameters:
@@ -97,8 +96,8 @@ def _examples(operation: Node) -> Iterator[str]:
             if status.startswith("2") and media == "application/json":
                 if "example" in content:
                     yield from _block("Answer:", content["example"])
-                for example in content.get("examples", {}).values():
-                    yield from _block(f"Answer: {example.get('summary', '')}", example["value"])
+                for name, example in content.get("examples", {}).items():
+                    yield from _block(f"Answer, {name}:", example["value"])
 
 
 def _block(title: str, value: object) -> Iterator[str]:

@@ -35,6 +35,7 @@ AT_ONCE_BYTES_MAX = 64 * 1024
 
 BODY = {
     "required": True,
+    "description": "1 to 1000 jobs.",
     "content": {
         "application/json": {
             "schema": {
