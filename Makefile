@@ -9,7 +9,7 @@ DEV_STAMP := $(VENV)/.ready-dev
 KERNEL := setup.py $(wildcard src/dynwork/kinds/native/*)
 TIMES := 10
 
-.PHONY: help demo up test check lint types layers sanitize chaos bench bench-kernel bench-worker bench-store lock client docs clean
+.PHONY: help demo up test check lint types layers sanitize chaos bench bench-kernel bench-worker bench-store bench-surface lock client docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -54,6 +54,9 @@ bench-worker: $(RUN_STAMP) ## what a worker delivers of what the kernel can do, 
 
 bench-store: $(DEV_STAMP) ## what SQLite and PostgreSQL make of rounds, in front of up to five million rows; a quarter of an hour
 	$(BIN)/python -m benchmarks.store $(ARGS)
+
+bench-surface: $(RUN_STAMP) ## what an API bears: bodies that trickle in, a thousand requests that wait; a minute
+	$(BIN)/python -m benchmarks.surface $(ARGS)
 
 lock: $(DEV_STAMP) ## resolve requirements/*.in anew
 	scripts/lock.sh $(ARGS)

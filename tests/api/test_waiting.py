@@ -14,7 +14,7 @@ from dynwork.api.tail import Waiter
 from dynwork.clock import SystemClock
 from dynwork.ids import new_id
 from dynwork.testing.api import ONE, TWO, ApiBench, api_instance, api_listening
-from dynwork.testing.orchestrators import REFUSED, FakeOrchestrators
+from dynwork.testing.orchestrators import REFUSED, FakeOrchestrators, held
 
 KEYS: dict[str, Any] = {"api_keys": ("one:one", "two:two", "chief[admin]:chief")}
 
@@ -94,6 +94,24 @@ async def test_however_many_wait_one_call_is_parked_and_only_those_concerned_loo
         for job_id in ids[1:]:
             api.far.finish(job_id, "cd" * 64)
         assert {(await one).json()["hash"] for one in waiting[1:]} == {"cd" * 64}
+
+
+async def test_all_who_wait_for_one_job_are_counted_and_share_the_look_when_it_ends() -> None:
+    async with api_instance(FakeOrchestrators()) as api, asyncio.TaskGroup() as tasks:
+        job_id = await enter(api)
+        requests = Waiting(api, tasks)
+        waiting = [await requests.get(f"/jobs/{job_id}?wait_s=30") for _ in range(50)]
+        assert await api.metric("dynwork_api_waiting_requests") == 50
+        before, reached, released = len(api.far.calls), asyncio.Event(), asyncio.Event()
+        api.far.fail(ONE, held(reached, released), forever=True)  # as on a network: an answer takes time
+        api.far.finish(job_id, "ab" * 64)
+        await reached.wait()
+        await api.clock.settle()
+        released.set()
+        assert {(await one).json()["hash"] for one in waiting} == {"ab" * 64}
+        looks = [call for call in api.far.calls[before:] if call.url.path == f"/internal/jobs/{job_id}"]
+        assert len(looks) == 2
+        assert await api.metric("dynwork_api_waiting_requests") == 0
 
 
 async def test_a_follower_is_answered_by_what_ends_of_its_owner_s() -> None:

@@ -66,6 +66,7 @@ def build(settings: ApiSettings, outside: Outside) -> Api:
     limits = Limits(settings.submit_batch_max, settings.submit_pending_max, settings.submit_timeout_s)
     submissions = Submissions(gateway, limits, metrics)
     tail = Tail(gateway, outside.clock)
+    metrics.waiting.set_function(lambda: tail.waiting)
     board = Board(gateway, tail, outside.clock)
     guard = KeyGuard(settings.keys)
     app = FastAPI(

@@ -28,6 +28,11 @@ class Metrics:
         self.pending = Gauge(
             "dynwork_api_pending_submissions", "Submissions being read or waiting to be durable.", registry=registry
         )
+        self.waiting = Gauge(
+            "dynwork_api_waiting_requests",
+            "Requests that wait for jobs to end, pages that watch included.",
+            registry=registry,
+        )
         self.batch_jobs = Histogram(
             "dynwork_api_submit_batch_jobs", "Jobs in one call.", buckets=BATCH_JOBS, registry=registry
         )
