@@ -105,4 +105,5 @@ class AsyncMany:
         return [(work, result) for work in works]
 
     async def _newest(self) -> str:
-        return (await self._connection.call(calls.results(calls.NEWEST, 1, 0))).next
+        page = await self._connection.call(calls.results(calls.NEWEST, 1, 0))
+        return page.next

@@ -98,7 +98,8 @@ class Client:
 
     def position(self) -> str:
         """Return the cursor of this moment: as ``after`` it gives what ends from now on."""
-        return (self.results(calls.NEWEST, limit=1)).next
+        page = self.results(calls.NEWEST, limit=1)
+        return page.next
 
     def result(self, job_id: str, *, wait_s: float | None = None) -> str:
         """Wait for the job's end, at most ``wait_s`` seconds (unset: for ever); return its hash.
@@ -143,7 +144,8 @@ class Client:
 
     def requeue(self, job_id: str) -> str:
         """Start a dead job anew; return the id of the new job, the same however often. Raises ``JobNotDeadError``."""
-        return (self._connection.call(calls.requeue(job_id))).job_id
+        accepted = self._connection.call(calls.requeue(job_id))
+        return accepted.job_id
 
     def results(self, after: str | None = None, *, limit: int = 100, wait_s: int = 0) -> ResultsPage:
         """Return one page of the results feed, parked up to ``wait_s`` (30) seconds while it is empty.

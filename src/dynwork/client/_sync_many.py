@@ -104,4 +104,5 @@ class Many:
         return [(work, result) for work in works]
 
     def _newest(self) -> str:
-        return (self._connection.call(calls.results(calls.NEWEST, 1, 0))).next
+        page = self._connection.call(calls.results(calls.NEWEST, 1, 0))
+        return page.next
