@@ -9,7 +9,7 @@ DEV_STAMP := $(VENV)/.ready-dev
 KERNEL := setup.py $(wildcard src/dynwork/kinds/native/*)
 TIMES := 10
 
-.PHONY: help demo up test check lint types layers sanitize chaos bench bench-kernel bench-worker bench-store bench-surface lock client docs clean
+.PHONY: help demo up test check lint types layers sanitize chaos bench bench-kernel bench-worker bench-store bench-surface lock client pictures docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -63,6 +63,9 @@ lock: $(DEV_STAMP) ## resolve requirements/*.in anew
 
 client: $(DEV_STAMP) ## generate the synchronous client from the asynchronous one
 	$(BIN)/python scripts/sync_client.py
+
+pictures: $(DEV_STAMP) ## take the pictures of the page for docs/ anew (needs chromium)
+	DYNWORK_TEST_PICTURES=docs $(BIN)/pytest tests/browser/test_looks.py -k sticks_out $(ARGS)
 
 docs: $(DEV_STAMP) ## generate docs/reference from the code
 	$(BIN)/python -m scripts.reference

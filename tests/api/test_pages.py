@@ -14,7 +14,7 @@ from dynwork.wire import Problem
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/nothing", 404, "not_found"),
         ("GET", "/enqueue/", 404, "not_found"),
         ("GET", "/internal/stats", 404, "not_found"),
         ("POST", "/enqueue?iterations=1", 405, "method_not_allowed"),

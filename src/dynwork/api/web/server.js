@@ -1,0 +1,79 @@
+// Calls to the API, with the key that is kept in this tab, and its stream of events.
+const KEY = "dynwork.key";
+const SUBMIT_TRIES_MAX = 5;
+const SILENT_MS_MAX = 40_000; // the server says something every 15 s
+
+class Refusal extends Error {
+  constructor(status, problem, retryAfterS) {
+    super(problem.detail ?? `the server answered ${status}`);
+    Object.assign(this, { status, code: problem.code, retryAfterS });
+  }
+}
+
+const headers = (more = {}) => {
+  const key = sessionStorage.getItem(KEY);
+  return key ? { Authorization: `Bearer ${key}`, ...more } : more;
+};
+
+// Throws Refusal for an answer that is none of success, TypeError when nobody answers.
+async function request(method, path, options = {}) {
+  const answer = await fetch(path, { method, cache: "no-store", ...options, headers: headers(options.headers) });
+  if (answer.ok) return answer;
+  const refusal = new Refusal(answer.status, await answer.json().catch(() => ({})), Number(answer.headers.get("Retry-After")));
+  if (refusal.status === 401) askForKey(refusal);
+  throw refusal;
+}
+
+const call = async (method, path, options) => (await request(method, path, options)).json();
+
+// The key names this submission for good: however often it is sent, it is one job.
+function submissionKey() {
+  const random = crypto.getRandomValues(new Uint8Array(16));
+  return [...random].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function submitFile(file, iterations, priority) {
+  const options = { body: file, headers: { "Idempotency-Key": submissionKey(), "Content-Type": "application/octet-stream" } };
+  for (let tries = 1; ; tries++) {
+    try {
+      return (await call("PUT", `enqueue?iterations=${iterations}&priority=${priority}`, options)).job_id;
+    } catch (error) {
+      const passing = error instanceof TypeError || error.status === 429 || error.status === 503;
+      if (!passing || tries === SUBMIT_TRIES_MAX) throw error;
+      await pause(1000 * (error.retryAfterS || 2 ** (tries - 1)) * (1 + Math.random() / 2));
+    }
+  }
+}
+
+// Yields {event, data} until the stream ends, or `cancel` is aborted, or the server is silent for too long.
+async function* events(cancel) {
+  const stopped = new AbortController();
+  const stop = () => stopped.abort();
+  let silence = setTimeout(stop, SILENT_MS_MAX);
+  cancel.addEventListener("abort", stop);
+  try {
+    const answer = await request("GET", "events", { signal: stopped.signal });
+    let rest = "";
+    for await (const piece of pieces(answer.body.pipeThrough(new TextDecoderStream()))) {
+      clearTimeout(silence);
+      silence = setTimeout(stop, SILENT_MS_MAX);
+      const blocks = (rest + piece).split("\n\n");
+      rest = blocks.pop();
+      for (const block of blocks) {
+        const event = /^event: (.*)$/m.exec(block)?.[1];
+        const data = /^data: (.*)$/m.exec(block)?.[1];
+        if (event && data) yield { event, data: JSON.parse(data) };
+      }
+    }
+  } finally {
+    clearTimeout(silence);
+    cancel.removeEventListener("abort", stop);
+    stop();
+  }
+}
+
+// Not every browser can iterate over a stream itself.
+async function* pieces(stream) {
+  const reader = stream.getReader();
+  for (let read = await reader.read(); !read.done; read = await reader.read()) yield read.value;
+}
