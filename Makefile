@@ -64,8 +64,8 @@ lock: $(DEV_STAMP) ## resolve requirements/*.in anew
 client: $(DEV_STAMP) ## generate the synchronous client from the asynchronous one
 	$(BIN)/python scripts/sync_client.py
 
-pictures: $(DEV_STAMP) ## take the pictures of the page for docs/ anew (needs chromium)
-	DYNWORK_TEST_PICTURES=docs $(BIN)/pytest tests/browser/test_looks.py -k sticks_out $(ARGS)
+pictures: $(DEV_STAMP) ## take the pictures of the page in docs/pictures anew (needs chromium)
+	DYNWORK_TEST_PICTURES=docs/pictures $(BIN)/pytest tests/browser/test_looks.py -k sticks_out $(ARGS)
 
 docs: $(DEV_STAMP) ## generate docs/reference from the code
 	$(BIN)/python -m scripts.reference
