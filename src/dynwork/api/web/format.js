@@ -17,11 +17,12 @@ function bytes(size) {
   return size < 1000 ? plural(size, "byte") : `${SHORT.format(size)}B`.replace("KB", " KB").replace("MB", " MB");
 }
 
+// A number and its unit stay on one line.
 function duration(seconds) {
-  if (seconds < 1) return "under 1 s";
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return seconds < 129_600 ? `${Math.round(seconds / 3600)} h` : `${PLAIN.format(Math.round(seconds / 86_400))} days`;
+  if (seconds < 1) return "under\u00a01\u00a0s";
+  if (seconds < 90) return `${Math.round(seconds)}\u00a0s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)}\u00a0min`;
+  return seconds < 129_600 ? `${Math.round(seconds / 3600)}\u00a0h` : `${PLAIN.format(Math.round(seconds / 86_400))}\u00a0days`;
 }
 
 // Writes only what changed: an element that is written anew loses the reader's selection.
