@@ -129,6 +129,8 @@ def test_the_sdist_has_all_that_builds_the_kernel_and_its_wheel_has_the_kernel_a
     assert [name for name in content if name.endswith((".c", ".h"))] == []
     package = {path.relative_to(clean_tree / "src").as_posix() for path in (clean_tree / "src").rglob("*py*")}
     assert {name for name in content if Path(name).suffix in {".py", ".pyi", ".typed"}} == package
+    web = {f"dynwork/api/web/{path.name}" for path in (clean_tree / "src" / "dynwork" / "api" / "web").iterdir()}
+    assert web <= set(content), "without them no API would start"
 
     install(wheel, tmp_path / "installed")
     assert ask(tmp_path / "installed").states == expected()
