@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from dynwork.api.events import COMMENT, RETRY, stream
 from dynwork.testing.api import ONE, TWO, ApiBench, api_instance, api_listening
 from dynwork.testing.orchestrator_memory import FLEET, STATS
 from dynwork.testing.orchestrators import REFUSED, FakeOrchestrators
+from dynwork.testing.raw import connected, head
 
 KEYS: dict[str, Any] = {"api_keys": ("one:one", "two:two", "chief[admin]:chief")}
 
@@ -28,7 +30,9 @@ class Page:
     """One stream, read event by event under virtual time."""
 
     def __init__(self, api: ApiBench, whose: str | None) -> None:
-        self._events: AsyncGenerator[bytes] = stream(api.api.board, whose, api.clock)
+        self._place = ExitStack()
+        watcher = self._place.enter_context(api.api.board.watching(whose))
+        self._events: AsyncGenerator[bytes] = stream(api.api.board, watcher, api.clock)
 
     async def begin(self) -> None:
         assert await anext(self._events) == RETRY
@@ -43,6 +47,7 @@ class Page:
 
     async def close(self) -> None:
         await self._events.aclose()
+        self._place.close()
 
 
 async def begun(api: ApiBench, whose: str | None = "local") -> Page:
@@ -150,6 +155,19 @@ async def test_more_pages_than_may_watch_are_refused_before_the_stream_begins(mo
         answer = await api.client.get("/events")
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         await page.close()
+
+
+async def test_of_pages_that_come_at_the_same_moment_as_many_are_served_as_may_watch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(board, "WATCHERS_MAX", 3)
+    async with api_listening(FakeOrchestrators()) as (api, port), AsyncExitStack() as connections:
+        pages = [await connections.enter_async_context(connected(port)) for _ in range(10)]
+        for _, writer in pages:
+            writer.write(head("GET /events"))
+        begun = [(await reader.readline()).split()[1] for reader, _ in pages]
+        assert sorted(begun) == [b"200"] * 3 + [b"503"] * 7
+        api.api.stop()
 
 
 async def test_a_browser_is_served_a_stream_that_ends_when_the_role_stops() -> None:

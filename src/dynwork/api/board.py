@@ -81,15 +81,11 @@ class Board:
         """Whether the role stops: nobody watches any longer."""
         return self._tail.stopping
 
-    def require_room(self) -> None:
-        """Raise ``UnavailableError`` if too many watch."""
-        if len(self._bells) >= WATCHERS_MAX:
-            raise errors.UnavailableError(f"{len(self._bells)} pages watch this API instance: try another, or later")
-
     @contextmanager
     def watching(self, owner: str | None) -> Generator[Watcher]:
         """Watch the numbers, and the results of ``owner`` (``None``: everybody's). Raises ``UnavailableError``."""
-        self.require_room()
+        if len(self._bells) >= WATCHERS_MAX:
+            raise errors.UnavailableError(f"{len(self._bells)} pages watch this API instance: try another, or later")
         feed = self._feeds.get(owner) or self._open(owner)
         watcher = Watcher(asyncio.Event(), (self._numbers, feed.shown))
         feed.watchers += 1

@@ -121,7 +121,7 @@ class Reader:
     kind_named: Callable[[str], Kind]
     new_id: Callable[[], str]
 
-    def read(self, owner_name: str, body: bytes) -> list[NewJob | errors.RefusedError]:
+    def read(self, owner_name: str, body: bytes | bytearray) -> list[NewJob | errors.RefusedError]:
         """Return for each item the job, or why there is none. Raises ``InvalidInputError`` if there are no items."""
         try:
             items = BulkJobs.model_validate_json(body).jobs
@@ -198,7 +198,7 @@ def router(guard: KeyGuard, submissions: Submissions, bounds: Bounds, reader: Re
     async def enqueue_many(request: Request) -> Response:
         with held.message() as message:
             await receive(request, bounds.body_bytes_max, message.add)
-            read = partial(reader.read, owner(request), bytes(message.body))
+            read = partial(reader.read, owner(request), message.body)
             items = await asyncio.to_thread(read) if len(message.body) > AT_ONCE_BYTES_MAX else read()
         jobs = [item for item in items if isinstance(item, NewJob)]
         with submissions.admitted(len(jobs)):

@@ -9,10 +9,11 @@ from collections.abc import AsyncGenerator
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from dynwork import errors
 from dynwork.api.auth import KeyGuard, owner, seen_by
-from dynwork.api.board import Board
+from dynwork.api.board import Board, Watcher
 from dynwork.api.refusals import refusals
 from dynwork.clock import Clock, wait_for_event
 from dynwork.rights import Right
@@ -50,21 +51,34 @@ def router(guard: KeyGuard, board: Board, clock: Clock) -> APIRouter:
         },
     )
     async def events(request: Request) -> StreamingResponse:
-        board.require_room()
-        whose = owner(request) if "owner" in seen_by(request) else None
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream(board, whose, clock), media_type="text/event-stream", headers=headers)
+        return Live(board, owner(request) if "owner" in seen_by(request) else None, clock)
 
     return routes
 
 
-async def stream(board: Board, whose: str | None, clock: Clock) -> AsyncGenerator[bytes]:
-    """Yield what changes, for the pages of ``whose`` (``None``: everybody's), until the role stops."""
+class Live(StreamingResponse):
+    """What changes, for one page of ``whose`` (``None``: everybody's), which has a place before the answer begins."""
+
+    def __init__(self, board: Board, whose: str | None, clock: Clock) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__((), media_type="text/event-stream", headers=headers)
+        self._board = board
+        self._whose = whose
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See :class:`starlette.responses.Response`. Raises ``UnavailableError`` before the answer begins."""
+        with self._board.watching(self._whose) as watcher:
+            self.body_iterator = stream(self._board, watcher, self._clock)
+            await super().__call__(scope, receive, send)
+
+
+async def stream(board: Board, watcher: Watcher, clock: Clock) -> AsyncGenerator[bytes]:
+    """Yield what changes until the role stops."""
     yield RETRY
-    with board.watching(whose) as watcher:
-        while not board.closed:
-            watcher.bell.clear()
-            for name, value in watcher.news():
-                yield f"event: {name}\ndata: {value}\n\n".encode()
-            if not await wait_for_event(clock, watcher.bell, SILENT_S_MAX):
-                yield COMMENT
+    while not board.closed:
+        watcher.bell.clear()
+        for name, value in watcher.news():
+            yield f"event: {name}\ndata: {value}\n\n".encode()
+        if not await wait_for_event(clock, watcher.bell, SILENT_S_MAX):
+            yield COMMENT
