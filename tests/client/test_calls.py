@@ -189,3 +189,13 @@ async def test_jobs_gives_no_more_than_wanted() -> None:
     script = Script(ok({"jobs": [job_view(job) for job in "abc"], "next": "c1"}))
     async with script.client() as client:
         assert [job.job_id async for job in client.jobs(limit=2)] == ["a", "b"]
+
+
+async def test_a_feed_whose_api_does_not_park_the_call_is_not_asked_in_a_rush() -> None:
+    entry = {name: job_view(JOB_ID, "dead")[name] for name in ("job_id", "state", "hash", "iterations", "completed_at")}
+    pages = [{"results": [], "next": "1"}, {"results": [{**entry, "error": None}], "next": "2"}]
+    script = Script(*map(ok, pages))
+    async with script.client() as client:
+        async for _ in client.follow():
+            break
+    assert script.time.slept == [0.25]

@@ -75,6 +75,8 @@ def test_what_retry_after_asks_for_is_heeded_and_one_that_asks_for_too_long_ends
     time = VirtualTime()
     patience = Patience(10, 1, time.monotonic, lambda: 0.0)
     assert patience.pause_s(errors.QueueFullError("x", retry_after_s=4)) == 4
+    jittered = Patience(10, 1, time.monotonic, lambda: 1.0)
+    assert jittered.pause_s(errors.QueueFullError("x", retry_after_s=4)) == 5
     failure = errors.QueueFullError("y", retry_after_s=11)
     with pytest.raises(errors.QueueFullError) as raised:
         patience.pause_s(failure)
@@ -165,3 +167,19 @@ async def test_without_patience_every_api_is_asked_once() -> None:
         with pytest.raises(errors.NoAnswerError, match=r"no answer from http://two\.test \(ConnectError\)"):
             await client.stats()
     assert apis.asked == [ONE, TWO]
+
+
+async def test_an_answer_says_how_long_to_wait_before_the_next_attempt() -> None:
+    apis = Apis({ONE: [problem(429, "queue_full", Retry_After="7"), FINE]})
+    async with apis.client() as client:
+        await client.stats()
+    assert apis.time.slept == [7]
+
+
+async def test_one_that_has_answered_again_is_left_out_no_longer_than_at_first() -> None:
+    apis = Apis({ONE: [DOWN, FINE, DOWN, FINE], TWO: [FINE] * 3})
+    async with apis.client() as client:
+        for pause_s in (0.25, 0, 0, 0.25, 0):
+            await client.stats()
+            apis.time.now += pause_s
+    assert apis.asked == [ONE, TWO, ONE, TWO, ONE, TWO, ONE]

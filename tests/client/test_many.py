@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -124,6 +125,20 @@ async def test_items_that_cannot_be_taken_just_now_are_handed_in_again() -> None
     api = PublicApi()
     api.unavailable = 25
     await assert_each_once(api, works(40), window=30)
+    bulks = [json.loads(request.content)["jobs"] for request in api.requests if request.method == "POST"]
+    assert [len(bulk) for bulk in bulks[:2]] == [30, 25], "only those that were not taken"
+
+
+async def test_while_some_are_taken_patience_is_not_at_its_end() -> None:
+    class Slow(PublicApi):
+        """Takes one item of a call."""
+
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            self.unavailable = len(json.loads(request.content)["jobs"]) - 1 if request.method == "POST" else 0
+            return super().__call__(request)
+
+    async with client_of(Slow(), patience_s=0.2) as client:
+        assert len(await client.submit_all(works(30))) == 30
 
 
 async def test_what_cannot_be_taken_for_too_long_raises() -> None:
@@ -154,6 +169,17 @@ async def test_with_a_cursor_from_before_nothing_is_looked_up() -> None:
         found = await drain(client.submit_many(given, after=before))
     assert set(found) == set(given)
     assert [request for request in api.requests if "/jobs/" in request.url.path] == []
+
+
+async def test_behind_a_cursor_that_expired_what_is_known_is_looked_up_again() -> None:
+    api = PublicApi()
+    given = [Work(b"%d" % number, 1, key=f"k{number}") for number in range(20)]
+    async with client_of(api) as client:
+        before = await client.position()
+        await drain(client.submit_many(given))
+        api.expire = 1
+        found = await drain(client.submit_many(given, window=5, after=before))
+    assert set(found) == set(given)
 
 
 async def test_works_that_share_a_key_share_the_result() -> None:

@@ -147,8 +147,6 @@ class Parcel:
 
     def only(self, kept: Iterable[int]) -> Parcel:
         """Return those at these positions in the parcel, under the same keys."""
-        if self.alone:
-            return self
         again = Parcel()
         for index in kept:
             again.add(self.places[index], self.items[index])
