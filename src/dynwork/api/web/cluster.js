@@ -50,7 +50,8 @@ const latest = {
   },
 
   add(newestLast) {
-    this.draw([...newestLast.toReversed(), ...this.results]);
+    const told = new Set(newestLast.map((result) => result.job_id));
+    this.draw([...newestLast.toReversed(), ...this.results.filter((result) => !told.has(result.job_id))]);
   },
 };
 
@@ -85,9 +86,12 @@ async function follow() {
     await shown();
     connection = new AbortController();
     try {
-      latest.draw(await call("POST", `pullCompleted?top=${RESULTS_MAX}`));
+      let isFirst = true;
       for await (const event of events(connection.signal)) {
         failures = 0;
+        // Only now: what ends after this comes by the stream.
+        if (isFirst) latest.draw(await call("POST", `pullCompleted?top=${RESULTS_MAX}`));
+        isFirst = false;
         await onEvent(event);
       }
     } catch (error) {
