@@ -24,6 +24,11 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "container"
 DOCKERFILE = FOLDER / "Dockerfile"
 BIN = Path(sys.executable).parent
+ROLES: dict[str, type[CommonSettings]] = {
+    "api": ApiSettings,
+    "orchestrator": OrchestratorSettings,
+    "worker": WorkerSettings,
+}
 LEFT_TO_THE_IMAGE = ("apt-get ", "groupadd ")
 """Steps that change the system they run on: an image has one of its own."""
 
@@ -96,11 +101,6 @@ def test_the_cluster_is_two_of_each_role_and_none_is_privileged() -> None:
 def test_every_service_starts_with_the_settings_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("DYNWORK_")]:
         monkeypatch.delenv(name)
-    models: dict[str, type[CommonSettings]] = {
-        "api": ApiSettings,
-        "orchestrator": OrchestratorSettings,
-        "worker": WorkerSettings,
-    }
     for name, service in services().items():
         if name == "database":
             continue
@@ -108,11 +108,33 @@ def test_every_service_starts_with_the_settings_it_is_given(monkeypatch: pytest.
             for variable, value in {**variables(), **service["environment"]}.items():
                 if variable.startswith("DYNWORK_"):
                     context.setenv(variable, re.sub(r"\$\{(\w+):\?[^}]*\}", r"owner:\1", str(value)))
-            model = models[name.split("-")[0]]
+            model = ROLES[name.split("-")[0]]
             settings = model()
             known = {f"DYNWORK_{field.upper()}" for field in model.model_fields}
             assert set(service["environment"]) <= known, name
             assert settings.log_format == "json"
+
+
+def test_every_address_in_the_cluster_is_that_of_a_service_and_of_its_port() -> None:
+    """A container that is asked at a wrong port is never healthy, and those that wait for it never start."""
+    found = services()
+    ports = {role: model.model_fields[f"{role}_port"].default for role, model in ROLES.items()}
+    (image,) = [argument for name, argument in instructions() if name == "HEALTHCHECK"]
+    for name, service in found.items():
+        role = name.split("-")[0]
+        if role not in ports:
+            continue
+        assert set(service["depends_on"]) < set(found)
+        asked = service.get("healthcheck", {"test": [image]})["test"][-1]
+        assert f"'http://127.0.0.1:{ports[role]}/livez'" in asked, name
+        orchestrators = {f"http://{other}:{ports['orchestrator']}" for other in found if other.startswith("orch")}
+        given = service["environment"]
+        if role == "orchestrator":
+            assert given["DYNWORK_ORCHESTRATOR_URL"] == f"http://{name}:{ports[role]}"
+            assert f"@database/{found['database']['environment']['POSTGRES_DB']}" in given["DYNWORK_STORE_URL"]
+        else:
+            assert set(given["DYNWORK_ORCHESTRATOR_URLS"].split(",")) == orchestrators
+        assert all(port.endswith(f":{ports[role]}") for port in service.get("ports", ()))
 
 
 def test_secrets_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None:
@@ -154,10 +176,7 @@ def test_the_steps_of_the_recipe_make_an_installation_that_serves(tmp_path: Path
             for one in sources:
                 place = source / target / (Path(one).name if target != one else "")
                 place.parent.mkdir(parents=True, exist_ok=True)
-                ignored = shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info")
-                shutil.copytree(ROOT / one, place, ignore=ignored) if (ROOT / one).is_dir() else shutil.copy(
-                    ROOT / one, place
-                )
+                copy(ROOT / one, place)
         elif name == "RUN" and not argument.startswith(LEFT_TO_THE_IMAGE):
             step = argument.replace("/opt/dynwork", str(installed))
             done = run("bash", "-euo", "pipefail", "-c", step, cwd=source, env=placed)
