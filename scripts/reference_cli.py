@@ -45,14 +45,14 @@ def _command(name: str, command: Any) -> Iterator[str]:
     if arguments or options:
         yield "| | default | meaning |\n|---|---|---|"
         for one in arguments:
-            yield f"| `{_argument(one)}` | {'required' if one.required else '–'} | {_cell(one.help)} |"
+            yield f"| `{_cell(_argument(one))}` | {'required' if one.required else '–'} | {_cell(one.help)} |"
         for one in options:
             yield f"| `{', '.join(one.opts)}` | {_default(one)} | {_cell(one.help)} |"
         yield ""
 
 
 def _argument(one: Any) -> str:
-    name = one.metavar or one.name.upper()
+    name = (one.metavar or one.name.upper()).removesuffix("...")
     text = f"{name}…" if one.nargs == -1 else name
     return text if one.required else f"[{text}]"
 

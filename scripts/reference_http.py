@@ -136,9 +136,9 @@ def _bounded(schema: Node) -> str:
     if low is None and high is None:
         return name
     unit = " characters" if "maxLength" in schema or "minLength" in schema else ""
-    low_text = "" if low is None else f"{low:,}"
-    high_text = "" if high is None else f"{high:,}"
-    return f"{name}, {low_text}–{high_text}{unit}"
+    if high is None:
+        return f"{name}, {low:,}{unit} or more"
+    return f"{name}, {f'up to {high:,}' if low is None else f'{low:,}–{high:,}'}{unit}"
 
 
 def _literal(value: object) -> str:

@@ -34,6 +34,21 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_into_a_page_leads_to_a_heading(page: Path) -> None:
+    for link, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+        target = page.parent / link if link else page
+        headings = re.findall(r"(?m)^#+ (.+)$", re.sub(r"(?s)```.*?```", "", target.read_text()))
+        assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", sorted(REFERENCE.glob("*.md")), ids=lambda page: page.name)
+def test_every_row_of_a_generated_table_has_the_columns_of_its_head(page: Path) -> None:
+    """A bar that is not escaped splits a cell, in code as well."""
+    for table in re.findall(r"(?m)(?:^\|.*\n)+", page.read_text()):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_variable_target_and_metric_that_is_named_exists(page: Path) -> None:
     models = (settings.ApiSettings, settings.OrchestratorSettings, settings.WorkerSettings, settings.ClientSettings)
     variables = {f"DYNWORK_{name.upper()}" for model in models for name in model.model_fields}
