@@ -21,6 +21,8 @@ class Right(StrEnum):
 
 
 DEFAULT_RIGHTS = frozenset({Right.SUBMIT, Right.READ})
+LOCAL_OWNER = "local"
+"""The owner of every job while no keys are set."""
 OWNER_CHARACTERS_MAX = 64
 _ENTRY = re.compile(r"(?P<owner>[^:\[\]\x00]+)(?:\[(?P<rights>[^\]:]*)\])?:(?P<secret>.+)", re.DOTALL)
 

@@ -22,9 +22,6 @@ from dynwork.rights import Key
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 
-LOCAL_OWNER = "local"
-"""The owner of every job while no API keys are set."""
-
 
 def cores() -> int:
     """Return how many cores this process may use."""

@@ -15,9 +15,8 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
 from dynwork.errors import ForbiddenError, UnauthorizedError
-from dynwork.rights import Key, Right
+from dynwork.rights import LOCAL_OWNER, Key, Right
 from dynwork.security import bearer, key_of, require_own_site
-from dynwork.settings import LOCAL_OWNER
 
 LOCAL = Key(LOCAL_OWNER, "")
 """Who calls where there are no keys."""
