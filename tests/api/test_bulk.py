@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
+import tracemalloc
 from typing import Any
 
 import httpx
@@ -14,7 +16,8 @@ from dynwork import errors
 from dynwork.api import bulk
 from dynwork.testing.api import ONE, TWO, ApiBench, api_instance
 from dynwork.testing.orchestrators import REFUSED as CONNECTION_REFUSED
-from dynwork.testing.orchestrators import FakeOrchestrators
+from dynwork.testing.orchestrators import FakeOrchestrators, held
+from dynwork.wire import BulkJob, BulkJobs
 
 DIGEST = hashlib.sha512(b"hello").hexdigest()
 
@@ -157,17 +160,54 @@ async def test_more_jobs_than_may_be_pending_are_refused_and_none_of_them_sent()
 
 
 def test_all_messages_together_are_bounded_and_what_one_held_is_given_back() -> None:
-    held = bulk.Held(bytes_max=10)
-    with held.message() as first:
+    holding = bulk.Held(bytes_max=10)
+    with holding.message() as first:
         first.add(b"123456")
-        with held.message() as second:
+        with holding.message() as second:
             second.add(b"1234")
             with pytest.raises(errors.UnavailableError):
                 second.add(b"5")
-        with held.message() as third:
+        with holding.message() as third:
             third.add(b"1234")
-    with held.message() as fourth:
+    with holding.message() as fourth:
         fourth.add(b"0123456789")
+
+
+async def test_a_message_that_would_become_millions_of_values_is_refused_before_it_is_taken_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with api_instance(FakeOrchestrators()) as api:
+        longest = [item(key=f"{number:04}".ljust(256, ",")) for number in range(1000)]
+        assert all("job_id" in told for told in await results(api, *longest)), "keys may be full of commas"
+        monkeypatch.setattr(BulkJobs, "model_validate_json", pytest.fail)
+        for many in (b"1,", b"[[", b"{{", b"[],"):
+            answer = await api.client.post("/jobs", content=b'{"jobs": [' + many * bulk.MARKS_MAX)
+            assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "jobs")
+
+
+async def test_an_item_of_very_many_fields_is_refused_before_each_of_them_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with api_instance(FakeOrchestrators()) as api:
+        monkeypatch.setattr(BulkJob, "model_validate", pytest.fail)
+        (told,) = await results(api, {str(number): 0 for number in range(7)})
+        assert told["error"] == {"code": "invalid_input", "detail": "an item has 6 fields at most"}
+
+
+async def test_a_message_is_not_in_memory_while_its_jobs_wait_for_an_orchestrator() -> None:
+    async with api_instance(FakeOrchestrators()) as api, asyncio.TaskGroup() as tasks:
+        reached, released = asyncio.Event(), asyncio.Event()
+        api.far.fail(ONE, held(reached, released))
+        body = json.dumps({"jobs": [item(b"x" * 4_000_000)]}).encode()
+        tracemalloc.start()
+        try:
+            posting = tasks.create_task(api.client.post("/jobs", content=body))
+            await reached.wait()
+            assert tracemalloc.get_traced_memory()[0] < 1_000_000
+        finally:
+            tracemalloc.stop()
+        released.set()
+        assert (await posting).status_code == 202
 
 
 async def test_a_large_message_is_read_as_a_small_one_is() -> None:

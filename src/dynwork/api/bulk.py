@@ -26,12 +26,16 @@ from dynwork.api.refusals import refusals
 from dynwork.api.submissions import Submissions
 from dynwork.kinds import DEFAULT_KIND, Kind
 from dynwork.rights import Right
-from dynwork.wire import BulkFault, BulkJob, BulkJobs, BulkReply, BulkResult, NewJob
+from dynwork.wire import BULK_JOBS_MAX, BulkFault, BulkJob, BulkJobs, BulkReply, BulkResult, NewJob
 
 HELD_BYTES_MAX = 64 * 1024**2
 """Bytes of messages in memory at the same time; beyond: 503."""
 AT_ONCE_BYTES_MAX = 64 * 1024
 """A message up to this long is taken apart in the event loop: a thread would take longer."""
+MARKS_MAX = 300 * BULK_JOBS_MAX
+"""Commas and opening brackets in a message: 300 an item, whose key may have 256. Each may become a value in memory."""
+
+FIELDS_MAX = len(BulkJob.model_fields)
 
 BODY = {
     "required": True,
@@ -62,14 +66,7 @@ BODY = {
                 },
                 "digests": {
                     "summary": "A buffer that was hashed once where it is",
-                    "value": {
-                        "jobs": [
-                            {
-                                "sha512": hashlib.sha512(b"hello").hexdigest(),
-                                "iterations": 100000,
-                            }
-                        ]
-                    },
+                    "value": {"jobs": [{"sha512": hashlib.sha512(b"hello").hexdigest(), "iterations": 100000}]},
                 },
             },
         }
@@ -92,6 +89,7 @@ class Held:
             yield message
         finally:
             self._bytes -= len(message.body)
+            message.body.clear()  # whoever still has it waits for an orchestrator
 
     def take(self, size: int) -> None:
         """Let ``size`` more bytes be held. Raises ``UnavailableError``."""
@@ -123,6 +121,8 @@ class Reader:
 
     def read(self, owner_name: str, body: bytes | bytearray) -> list[NewJob | errors.RefusedError]:
         """Return for each item the job, or why there is none. Raises ``InvalidInputError`` if there are no items."""
+        if sum(map(body.count, b",[{")) > MARKS_MAX:
+            raise _refused(f"more than {MARKS_MAX} commas and brackets: 1 to {BULK_JOBS_MAX} flat items are expected")
         try:
             items = BulkJobs.model_validate_json(body).jobs
         except ValidationError as error:
@@ -130,6 +130,8 @@ class Reader:
         return [self._item(owner_name, item) for item in items]
 
     def _item(self, owner_name: str, item: object) -> NewJob | errors.RefusedError:
+        if isinstance(item, dict) and len(item) > FIELDS_MAX:
+            return errors.InvalidInputError(f"an item has {FIELDS_MAX} fields at most")
         try:
             given = BulkJob.model_validate(item)
             state, done = self._start(given)
@@ -226,6 +228,10 @@ def _results(
         else:
             results.append(BulkResult(error=BulkFault(code=answer.code, detail=answer.detail)))
     return results
+
+
+def _refused(message: str) -> errors.InvalidInputError:
+    return errors.InvalidInputError(f"jobs: {message}", errors=[{"field": "jobs", "message": message}])
 
 
 def _invalid(error: ValidationError) -> errors.InvalidInputError:
