@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dynwork.api import tail
+from dynwork.api import gateway, tail
 from dynwork.api.tail import Waiter
 from dynwork.clock import SystemClock
 from dynwork.ids import new_id
@@ -205,6 +205,23 @@ async def test_who_waits_in_vain_at_a_full_instance_is_told_so(monkeypatch: pyte
         api.far.finish(job_id, "ab" * 64)
         assert (await waiting).status_code == 200
         assert api.api.tail.waiting == 0
+
+
+async def test_however_many_are_woken_at_once_all_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "ASKS_WAITING_MAX", 3)
+    async with api_instance(FakeOrchestrators()) as api, asyncio.TaskGroup() as tasks:
+        ids = [await enter(api, data=b"%d" % number) for number in range(9)]
+        requests = Waiting(api, tasks)
+        jobs = [await requests.get(f"/jobs/{job_id}?wait_s=30") for job_id in (*ids, *ids)]
+        feeds = [await requests.get(f"/results?wait_s=30&limit={number}") for number in range(1, 9)]
+        reached, released = asyncio.Event(), asyncio.Event()
+        api.far.fail(ONE, held(reached, released), forever=True)  # all look before one of them is answered
+        for job_id in ids:
+            api.far.finish(job_id, "ab" * 64)
+        await reached.wait()
+        await api.clock.settle()
+        released.set()
+        assert {(await one).status_code for one in (*jobs, *feeds)} == {200}
 
 
 async def test_when_the_role_stops_nobody_waits_on() -> None:

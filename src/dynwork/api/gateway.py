@@ -16,7 +16,7 @@ from dynwork.wire import Reply, StatsReply, Wire
 ASKS_IN_FLIGHT_MAX = 64
 """Reads that are at orchestrators at the same time; the others wait their turn."""
 ASKS_WAITING_MAX = 2000
-"""Reads in this instance at most, in flight or waiting; beyond: 503."""
+"""Reads in this instance at most, in flight or waiting, beside those of who waits in the tail; beyond: 503."""
 ASK_S_MAX = 5.0
 """Longest wait for one orchestrator to answer a read, seconds."""
 FRESH_S = 1.0
@@ -64,27 +64,34 @@ class Gateway:
         return answer
 
     async def ask(
-        self, method: str, path: str, reply: type[ReplyT], params: Mapping[str, str | int] | None = None
+        self,
+        method: str,
+        path: str,
+        reply: type[ReplyT],
+        params: Mapping[str, str | int] | None = None,
+        *,
+        placed: bool = False,
     ) -> ReplyT:
         """Carry out one small call for one request; equal ``GET`` requests share calls.
 
-        Raises ``UnavailableError`` when too many wait already.
+        Raises ``UnavailableError`` when too many wait already; who is ``placed``, in the tail, is bounded there.
         """
 
         async def call() -> Reply:
             async with self._slots:
                 return await self.call(method, path, reply, params=params)
 
-        if self._asking >= ASKS_WAITING_MAX:
+        if self._asking >= ASKS_WAITING_MAX and not placed:
             raise errors.UnavailableError(f"{self._asking} reads are waiting in this API instance: try again")
-        self._asking += 1
+        counted = 0 if placed else 1
+        self._asking += counted
         try:
             if method != "GET":
                 answer = await call()
             else:
                 answer = await self._reads.read((path, reply, *sorted((params or {}).items())), call)
         finally:
-            self._asking -= 1
+            self._asking -= counted
         assert isinstance(answer, reply)
         return answer
 

@@ -39,7 +39,8 @@ def router(guard: KeyGuard, gateway: Gateway, tail: Tail, new_id: Callable[[], s
         scope = seen_by(request)
 
         async def look() -> JobView:
-            return (await gateway.ask("GET", f"/internal/jobs/{job_id}", JobReply, scope)).job
+            reply = await gateway.ask("GET", f"/internal/jobs/{job_id}", JobReply, scope, placed=wait_s > 0)
+            return reply.job
 
         if wait_s == 0:
             return await look()

@@ -73,7 +73,7 @@ def router(guard: KeyGuard, gateway: Gateway, tail: Tail) -> APIRouter:
             params["after"] = cursor.decode(after)
 
         async def look() -> ResultsReply:
-            page = await gateway.ask("GET", "/internal/results", ResultsReply, params)
+            page = await gateway.ask("GET", "/internal/results", ResultsReply, params, placed=wait_s > 0)
             params["after"] = page.next
             return page
 
