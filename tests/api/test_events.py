@@ -128,13 +128,33 @@ async def test_a_page_is_told_when_nothing_can_be_shown_and_shown_it_again_after
         assert await shown == ("trouble", {"code": "no_orchestrator"})
         for url in (ONE, TWO):
             api.far.heal(url)
-        job_id = await enter(api)
+        shown = tasks.create_task(page.next())
         await api.clock.advance(10)
+        assert shown.done(), "nothing has changed, and that is what the page must hear"
+        assert (await shown)[0] == "stats"
+        job_id = await enter(api)
         api.far.finish(job_id, "ab" * 64)
         shown = tasks.create_task(page.next())
         await api.clock.advance(3)
         assert (await shown)[0] == "results"
         await page.close()
+
+
+async def test_a_page_that_comes_in_trouble_is_told_of_it_last() -> None:
+    async with api_instance(FakeOrchestrators()) as api:
+        first = await begun(api)
+        await api.clock.advance(1)
+        job_id = await enter(api)
+        api.far.finish(job_id, "ab" * 64)
+        await api.clock.advance(2)
+        for url in (ONE, TWO):
+            api.far.fail(url, REFUSED, forever=True)
+        await api.clock.advance(3)
+        page = Page(api, "local")
+        await page.begin()
+        assert [(await page.next())[0] for _ in range(4)] == ["results", "stats", "fleet", "trouble"]
+        await page.close()
+        await first.close()
 
 
 async def test_however_many_watch_the_numbers_are_asked_for_once() -> None:

@@ -56,8 +56,10 @@ class Watcher:
     _told: dict[str, str] = field(default_factory=dict)
 
     def news(self) -> list[tuple[str, str]]:
-        """Return names and values, as JSON, of what this page was not told yet."""
+        """Return names and values, as JSON, of what this page was not told yet; after trouble the numbers again."""
         shown = {name: value for source in self._sources for name, value in source.items()}
+        if TROUBLE not in shown and TROUBLE in self._told:
+            self._told.pop(STATS, None)
         fresh = [(name, value) for name, value in shown.items() if self._told.get(name) != value]
         self._told.clear()
         self._told.update(shown)
@@ -87,7 +89,7 @@ class Board:
         if len(self._bells) >= WATCHERS_MAX:
             raise errors.UnavailableError(f"{len(self._bells)} pages watch this API instance: try another, or later")
         feed = self._feeds.get(owner) or self._open(owner)
-        watcher = Watcher(asyncio.Event(), (self._numbers, feed.shown))
+        watcher = Watcher(asyncio.Event(), (feed.shown, self._numbers))
         feed.watchers += 1
         self._bells.add(watcher.bell)
         self._wanted.set()
@@ -114,7 +116,8 @@ class Board:
                 await self._wanted.wait()
             try:
                 await self._look()
-                self._numbers.pop(TROUBLE, None)
+                if self._numbers.pop(TROUBLE, None):
+                    self.ring()
             except errors.DynworkError as error:
                 log.warning("nothing_to_show", code=error.code)
                 self._show(self._numbers, TROUBLE, f'{{"code":"{error.code}"}}')
