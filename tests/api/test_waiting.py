@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
 
+from dynwork import errors
 from dynwork.api import gateway, tail
 from dynwork.api.tail import Waiter
 from dynwork.clock import SystemClock
 from dynwork.ids import new_id
 from dynwork.testing.api import ONE, TWO, ApiBench, api_instance, api_listening
-from dynwork.testing.orchestrators import REFUSED, FakeOrchestrators, held
+from dynwork.testing.orchestrators import REFUSED, FakeOrchestrators, held, refusing
 
 KEYS: dict[str, Any] = {"api_keys": ("one:one", "two:two", "chief[admin]:chief")}
 
@@ -173,6 +174,22 @@ async def test_what_ended_while_no_orchestrator_answered_is_seen_afterwards() ->
         api.far.finish(job_id, "cd" * 64)
         await api.clock.advance(1)
         assert (await again).json()["state"] == "succeeded"
+
+
+async def test_an_orchestrator_that_does_not_know_the_tail_does_not_end_the_instance() -> None:
+    async with api_instance(FakeOrchestrators()) as api, asyncio.TaskGroup() as tasks:
+        job_id = await enter(api)
+
+        async def older(request: httpx.Request, answer: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+            refused = refusing(errors.NotFoundError("there is no page '/internal/tail' here"))
+            return await (refused(request, answer) if request.url.path == "/internal/tail" else answer())
+
+        for url in (ONE, TWO):
+            api.far.fail(url, older, forever=True)
+        waiting = await Waiting(api, tasks).get(f"/jobs/{job_id}?wait_s=30")
+        api.far.finish(job_id, "ab" * 64)
+        await api.clock.advance(1)
+        assert (await waiting).json()["state"] == "succeeded", "it looks again after each failure"
 
 
 async def test_a_tail_whose_place_is_no_longer_kept_lets_everybody_look_and_goes_on_from_the_newest() -> None:

@@ -120,7 +120,7 @@ class Tail:
             except errors.CursorExpiredError:
                 self._position = None
                 self._wake_all()
-            except errors.UnavailableError as error:
+            except errors.DynworkError as error:  # a refusal too: an orchestrator of another release may not know this
                 log.warning("tail_not_followed", code=error.code)
                 self._wake_all()
                 await self._clock.sleep(PAUSE_S)
