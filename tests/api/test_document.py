@@ -82,6 +82,15 @@ def test_every_field_of_every_message_is_explained(document: dict[str, Any]) -> 
             assert explained(described.get("description")), (name, field)
 
 
+async def test_the_bound_of_iterations_is_the_one_that_is_set_in_one_and_in_bulk() -> None:
+    async with api_instance(FakeOrchestrators(), iterations_max=1000) as api:
+        document = (await api.client.get("/openapi.json")).json()
+        (single,) = (found["schema"] for found in document["paths"]["/enqueue"]["put"]["parameters"]
+                     if found["name"] == "iterations")  # fmt: skip
+        bulk = document["components"]["schemas"]["BulkJob"]["properties"]["iterations"]
+        assert (single["maximum"], bulk["maximum"]) == (1000, 1000)
+
+
 def test_the_document_names_its_version_and_its_licence(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
     assert document["info"]["version"] == __version__

@@ -81,7 +81,7 @@ def build(settings: ApiSettings, outside: Outside) -> Api:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.openapi = partial(describe, app)  # type: ignore[method-assign] # FastAPI's documented way
+    app.openapi = partial(describe, app, settings.iterations_max)  # type: ignore[method-assign] # FastAPI's documented way
     problems.install(app)
     app.add_middleware(Access, metrics=metrics, clock=outside.clock, new_id=outside.new_id)
     bounds = Bounds(settings.body_bytes_max, settings.iterations_max)

@@ -46,12 +46,13 @@ UNSEEN: tuple[type[Wire], ...] = (BulkJob, Problem)
 """Models that FastAPI does not see: of bodies that routes read themselves, and of refusals."""
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document."""
+def describe(app: FastAPI, iterations_max: int) -> dict[str, Any]:
+    """Return the OpenAPI document. ``iterations_max``: the bound that is set here."""
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         for model in UNSEEN:
             document["components"]["schemas"][model.__name__] = model.model_json_schema()
+        document["components"]["schemas"]["BulkJob"]["properties"]["iterations"]["maximum"] = iterations_max
         for operation in _operations(document):
             _show_rights(operation)
             _show_answers(operation)
