@@ -198,3 +198,28 @@ def test_a_run_that_is_not_known_is_told(monkeypatch: pytest.MonkeyPatch, capsys
         main()
     assert ended.value.code == 2
     assert "there is no run ../x to be resumed" in capsys.readouterr().err
+
+
+ODD = {
+    "[red]": "[red]",
+    ":smile:": ":smile:",
+    "two\nlines": "two\\nlines",
+    "\x1b[31m": "\\x1b[31m",
+    "\udcff": "\\udcff",
+}
+"""Names of files that rich would take for markup, that a terminal would obey, and that are no UTF-8; and as shown."""
+
+
+def test_whatever_files_are_called_the_table_names_them_and_the_run_goes_on(api: PublicApi, tmp_path: Path) -> None:
+    folder = tmp_path / "[/bold]"  # as markup it ends what was never begun
+    folder.mkdir(parents=True)
+    for name in ODD:
+        (folder / name).write_bytes(name.encode(errors="surrogateescape"))
+    api.faults = iter([None, DOWN])
+    code, _, told = run(folder, "--iterations", "7", "--wait")
+    assert code == 3
+    code, out, told = run("--resume", resume_of(told))
+    assert (code, told) == (0, "")
+    lines = [line.split() for line in out.splitlines()[1:]]
+    hashes = {str(folder / shown): digest(str(folder / name)) for name, shown in ODD.items()}
+    assert {line[0]: line[3] for line in lines} == hashes

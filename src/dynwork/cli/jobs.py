@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dynwork.cli.api import connected
-from dynwork.cli.show import Json, show, show_one
+from dynwork.cli.show import Json, printable, show, show_one
 from dynwork.wire import JobStateName, ResultView
 
 JobIdArgument = Annotated[str, typer.Argument(metavar="JOB_ID", help="The job's id.")]
@@ -41,7 +41,7 @@ def results(
 
 def _line(result: ResultView) -> str:
     what = f"{result.error.code}: {result.error.detail}" if result.error else result.hash or "-"
-    return f"{result.completed_at}  {result.job_id}  {result.state:<9}  {what}"
+    return f"{result.completed_at}  {result.job_id}  {result.state:<9}  {printable(what)}"
 
 
 def job(job_id: JobIdArgument, as_json: Json = False) -> None:

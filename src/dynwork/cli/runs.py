@@ -6,11 +6,12 @@ the same keys: what is known already is not done twice, and its result is told h
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from dynwork.client import Digest, Work, sha512_of
 from dynwork.errors import ConfigurationError, InvalidInputError
@@ -73,17 +74,18 @@ class Runs:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(run.name)
         beside = path.with_suffix(".new")
-        beside.write_text(run.model_dump_json(), encoding="utf-8")
+        # By json and not by pydantic: a name of a file may hold bytes that are no UTF-8.
+        beside.write_text(json.dumps(run.model_dump()), encoding="ascii")
         beside.replace(path)
 
     def find(self, name: str) -> Run:
         """Return the run of this name. Raises ``ConfigurationError``."""
         path = self._path(name)
         try:
-            return Run.model_validate_json(path.read_bytes())
+            return Run.model_validate(json.loads(path.read_bytes()))
         except FileNotFoundError:
             raise ConfigurationError(f"there is no run {name} to be resumed in {self._folder}") from None
-        except ValidationError:
+        except ValueError:  # pydantic's ValidationError is one too
             raise ConfigurationError(f"{path} cannot be understood") from None
 
     def end(self, run: Run) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -45,7 +46,15 @@ def _print(table: Table) -> None:
     Console(width=None if sys.stdout.isatty() else UNCUT).print(table)
 
 
-def _text(value: object) -> str:
+def _text(value: object) -> Text:
+    """Return a cell: ``Text``, as rich looks for markup in a plain string, and what files are called is not ours."""
     if value is None:
-        return "-"
-    return f"{value:,.1f}" if isinstance(value, float) else str(value)
+        return Text("-")
+    return Text(f"{value:,.1f}" if isinstance(value, float) else printable(str(value)))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with what is no character to be seen written out: bytes that are no UTF-8, line ends, escapes."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dynwork.cli.api import EXIT_INTERRUPTED, EXIT_REFUSED, connected
 from dynwork.cli.runs import Entry, Run, Runs, files_of
-from dynwork.cli.show import Json, show
+from dynwork.cli.show import Json, printable, show
 from dynwork.client import Client, Receipt, Result
 from dynwork.errors import DynworkError
 from dynwork.ids import new_id
@@ -57,7 +57,8 @@ def submit(  # noqa: PLR0913 - a parameter is an option of the command
     show(rows, as_json, ("file", "job_id", "state", "hash") if run.wait else ("file", "job_id"))
     for row in rows:
         if row["error"] and not as_json:
-            typer.echo(f"dynwork: {row['file']}: {row['error']['code']}: {row['error']['detail']}", err=True)
+            error = row["error"]
+            typer.echo(f"dynwork: {printable(row['file'])}: {error['code']}: {error['detail']}", err=True)
     if any(row["error"] for row in rows):
         raise typer.Exit(EXIT_REFUSED)
 
