@@ -119,6 +119,19 @@ def test_what_is_no_address_is_refused_at_once(url: str) -> None:
         AsyncClient(url)
 
 
+def test_a_password_in_an_address_is_refused_and_not_told() -> None:
+    with pytest.raises(errors.ConfigurationError, match="DYNWORK_API_KEY") as raised:
+        AsyncClient("http://user:hush@host")
+    assert "hush" not in raised.value.detail
+
+
+@pytest.mark.parametrize("key", ["hush\n", " hush", "hu\nsh", "hu\x00sh"])
+def test_a_key_that_no_header_can_carry_is_refused_at_once_and_not_told(key: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match="DYNWORK_API_KEY") as raised:
+        AsyncClient("http://host", api_key=key)
+    assert key.strip() not in raised.value.detail
+
+
 @pytest.mark.parametrize("code", sorted(errors.BY_CODE))
 async def test_a_refusal_is_the_error_of_its_code(code: str) -> None:
     script = Script(problem(409, code, "the detail"))

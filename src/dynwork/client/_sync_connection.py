@@ -33,6 +33,8 @@ class Connection:
         hosts = [_checked(url) for url in urls]
         if not hosts:
             raise ConfigurationError("DYNWORK_URL names no API")
+        if api_key is not None and (api_key != api_key.strip() or not api_key.isprintable()):
+            raise ConfigurationError("DYNWORK_API_KEY: a key has no line end, and no space around it")
         self._hosts = Hosts([str(url).rstrip("/") for url in hosts], outside.uniform)
         self._outside = outside
         self._patience_s = patience_s
@@ -91,6 +93,8 @@ def _checked(url: str) -> httpx.URL:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise ConfigurationError(f"DYNWORK_URL={url}: {error}") from None
+    if parsed.userinfo:  # it would be sent in the place of the key, and told in messages
+        raise ConfigurationError("DYNWORK_URL: an address holds no user and no password; the key is DYNWORK_API_KEY")
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigurationError(f"DYNWORK_URL={url}: an address begins with http:// or https:// and names a host")
     return parsed
