@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import httpx
+import pytest
 
 from dynwork import AsyncClient, Digest, Work, errors
 from dynwork.testing.public_api import PublicApi, VirtualTime, hash_of, problem
@@ -71,3 +72,21 @@ async def test_a_repeated_call_names_the_same_job_though_no_key_was_given() -> N
         assert len(api.jobs) == 1
         await client.submit(b"x", 7)
     assert len(api.jobs) == 2, "each submission of its own is a job of its own"
+
+
+@pytest.mark.parametrize("size", [1, 3_000_000])
+@pytest.mark.parametrize("key", ["na\u00efve", "two\nlines", "\udcff", "space ", "k" * 257])
+async def test_a_key_that_not_every_call_can_carry_is_refused_alone_however_its_buffer_travels(
+    key: str, size: int
+) -> None:
+    api = PublicApi()
+    async with client_of(api) as client:
+        odd, fine = await client.submit_all([Work(b"z" * size, 7, kind=OTHER, key=key), Work(b"x", 7, key="k" * 256)])
+    assert isinstance(odd.error, errors.InvalidInputError)
+    assert list(api.jobs) == [fine.value()]
+
+
+@pytest.mark.parametrize("data", ["name", bytearray(b"x"), None])
+def test_what_is_no_buffer_is_told_where_the_work_is_made(data: object) -> None:
+    with pytest.raises(TypeError, match=r"Path\(name\)"):
+        Work(data, 7)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ from dynwork.wire import BULK_JOBS_MAX, BulkReply, BulkResult, JobView, ResultVi
 SHA512_OF_NOTHING = hashlib.sha512().hexdigest()
 PARCEL_BYTES_MAX = 2 * 1024**2
 """Longest body of several jobs together, bytes; a buffer that alone is longer goes by ``PUT /enqueue``."""
+
+KEY = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
+"""Keys that any call carries as they are; that of a buffer that goes alone stands in a header."""
 
 OF_ONE_JOB = (
     errors.BodyTooLargeError,
@@ -50,7 +54,8 @@ class Work:
 
     ``data``: the buffer, or the file that it is read from. ``iterations``: steps, 1 or more. ``priority``: 0 to 9, 9
     goes first. ``key`` names the job: handed in again under the same key, by whomever and whenever, it is the same job.
-    Without one each handing-in is a job of its own (and still safe against lost answers).
+    It is 1 to 256 printable characters of ASCII, with no space at its ends. Without one each handing-in is a job of its
+    own (and still safe against lost answers). Raises ``TypeError`` for ``data`` that is none.
     """
 
     data: Buffer
@@ -58,6 +63,12 @@ class Work:
     priority: int = 5
     kind: str = DEFAULT_KIND
     key: str | None = None
+
+    def __post_init__(self) -> None:
+        given: object = self.data  # whoever writes without a type checker gives a name
+        if not isinstance(given, bytes | Path | Digest):
+            what = f"data is bytes, a Path or a Digest, not {type(given).__name__}"
+            raise TypeError(f"{what}: a file is Path(name), a text text.encode()")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +198,8 @@ def parcels(works: Iterable[Work], new_id: Callable[[], str]) -> Iterator[Parcel
 
 def _encoded(work: Work, key: str) -> tuple[dict[str, str | int], bytes | None]:
     """Return the item, and the body if that is too long to travel in it."""
+    if not KEY.fullmatch(key):
+        raise errors.InvalidInputError("key: 1 to 256 printable characters of ASCII, no space at its ends")
     item: dict[str, str | int] = {"iterations": work.iterations, "priority": work.priority, "kind": work.kind}
     item["key"] = key
     if work.kind == DEFAULT_KIND:
