@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ FLAGS = [
 ]  # fmt: skip
 PATIENCE_MS = 30_000
 """How long anything may take to appear: the machine may be busy."""
-KEYS = "one:first-key,one[submit]:blind-key"
+KEYS = "one:first-key,one[submit]:blind-key,one:ключ"
 
 Open = Callable[..., Page]
 
@@ -64,14 +65,15 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 def visit(context: BrowserContext) -> Iterator[Open]:
     """Return what opens a page; at the end it must have asked its own host alone, and said nothing to the console.
 
-    ``refused``: statuses that the test provokes; the browser itself writes those to the console.
+    ``refused``: statuses, or errors of the network, that the test provokes; the browser itself writes those to the
+    console.
     """
     said: list[str] = []
     foreign: list[str] = []
 
-    def open_page(url: str, refused: tuple[int, ...] = ()) -> Page:
+    def open_page(url: str, refused: tuple[int | str, ...] = ()) -> Page:
         def listen(message: ConsoleMessage) -> None:
-            if not any(f"the server responded with a status of {status}" in message.text for status in refused):
+            if not any(re.search(rf"(with a status of |net::){what}\b", message.text) for what in refused):
                 said.append(message.text)
 
         page = context.new_page()

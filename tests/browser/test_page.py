@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
 from dynwork.testing.cluster import Cluster
 
@@ -26,7 +26,7 @@ def chain(content: bytes, iterations: int) -> str:
     return content.hex()
 
 
-def submit(page: Page, iterations: int, *files: Path) -> Locator:
+def submit(page: Page, iterations: int | str, *files: Path) -> Locator:
     """Submit files as one does with a mouse; return the card of the last of them."""
     page.get_by_label("Choose files").set_input_files(files)
     page.get_by_label("Iterations").fill(str(iterations))
@@ -117,6 +117,39 @@ def test_a_tab_that_is_loaded_again_knows_its_jobs(visit: Open, cluster: Cluster
     expect(card.locator(".hash code")).to_have_text(chain(b"kept", SHORT))
 
 
+def test_iterations_are_taken_however_a_browser_lets_them_be_written(
+    visit: Open, cluster: Cluster, file: MakeFile
+) -> None:
+    page = visit(cluster.api_urls[0])
+    card = submit(page, "1e3", file("thousand.bin", b"thousand"))
+    expect(card.locator(".hash code")).to_have_text(chain(b"thousand", 1000))
+
+
+def test_a_file_that_changed_since_it_was_chosen_is_not_blamed_on_the_api(
+    visit: Open, cluster: Cluster, file: MakeFile
+) -> None:
+    page = visit(cluster.api_urls[0], refused=("ERR_UPLOAD_FILE_CHANGED",))
+    page.get_by_label("Choose files").set_input_files(file("changed.bin", b"before"))
+    file("changed.bin", b"and after")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("alert")).to_contain_text(
+        "changed.bin was not submitted: it cannot be read, or has changed"
+    )
+
+
+def test_that_nobody_answers_is_said_in_words(visit: Open, cluster: Cluster, file: MakeFile) -> None:
+    page = visit(cluster.api_urls[0], refused=("ERR_FAILED",))
+    card = submit(page, ENDLESS, file("cut-off.bin", b"cut off"))
+    cancel = card.get_by_role("button", name="Cancel cut-off.bin")
+    expect(cancel).to_be_visible()
+    page.context.route("**/jobs/*", lambda route: route.abort())
+    cancel.click()
+    expect(card.locator(".job-detail")).to_have_text("the API cannot be reached")
+    page.context.unroute_all()
+    cancel.click()
+    expect(state(card)).to_have_text("Cancelled")
+
+
 def test_what_a_file_is_called_is_text_and_never_markup(visit: Open, cluster: Cluster, file: MakeFile) -> None:
     page = visit(cluster.api_urls[0])
     name = "<img src=x onerror=alert(1)>.bin"
@@ -151,3 +184,27 @@ def test_a_key_that_may_not_look_can_submit_all_the_same(visit: Open, guarded: C
     expect(page.locator("#live")).to_have_text("This key may not look: it lacks the right read")
     card = submit(page, SHORT, file("blind.bin", b"blind"))
     expect(card.locator(".job-detail")).to_contain_text("it needs the right 'read'")
+
+
+def test_a_key_may_be_of_any_letters(visit: Open, guarded: Cluster) -> None:
+    page = visit(guarded.api_urls[0], refused=(401,))
+    page.get_by_label("Key", exact=True).fill("ключ")
+    page.get_by_role("button", name="Use key").click()
+    expect(page.locator("#live")).to_have_text("Live")
+
+
+def test_a_refusal_that_comes_late_does_not_take_away_the_key_that_was_given_meanwhile(
+    visit: Open, context: BrowserContext, guarded: Cluster, file: MakeFile
+) -> None:
+    held: list[Route] = []
+    context.route("**/events", lambda route: route.fallback() if held else held.append(route))
+    page = visit(guarded.api_urls[0], refused=(401,))
+    submit(page, SHORT, file("keyless.bin", b"keyless"))  # refused, so that the key is asked for
+    key = page.get_by_label("Key", exact=True)
+    key.fill("first-key")
+    key.press("Enter")
+    expect(key).to_be_hidden()
+    with page.expect_response(lambda response: response.status == 401):
+        held[0].continue_()
+    expect(page.locator("#live")).to_have_text("Live")
+    expect(key).to_be_hidden()

@@ -30,7 +30,7 @@ class Job {
     try {
       await act();
     } catch (error) {
-      write(this.part(".job-detail"), error.message);
+      write(this.part(".job-detail"), why(error));
     }
   }
 

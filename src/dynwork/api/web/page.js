@@ -6,7 +6,7 @@ const keyForm = element("key-form");
 let tellKeyGiven = () => {};
 let given = new Promise((resolve) => { tellKeyGiven = resolve; });
 
-const keyGiven = () => given;
+const keyGiven = async () => sessionStorage.getItem(KEY) ?? given;
 
 function askForKey(refusal) {
   const was = sessionStorage.getItem(KEY);
@@ -56,9 +56,8 @@ async function submitOne(file, iterations, priority) {
     job.show("queued", shortId(job.id));
     jobs.save();
   } catch (error) {
-    const why = error instanceof TypeError ? "the API cannot be reached" : error.message;
-    job.show("unsent", why);
-    write(element("refused"), `${file.name} was not submitted: ${why}`);
+    job.show("unsent", why(error));
+    write(element("refused"), `${file.name} was not submitted: ${why(error)}`);
   }
 }
 
@@ -74,7 +73,7 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   if (sending) return;
   const chosen = [...files.files];
-  const [iterations, priority] = [element("iterations").value, element("priority").value];
+  const [iterations, priority] = [element("iterations").valueAsNumber, element("priority").value]; // as 1e6 it is digits
   write(element("refused"), "");
   showSending(true);
   for (const file of chosen) await submitOne(file, iterations, priority);

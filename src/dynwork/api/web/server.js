@@ -10,17 +10,18 @@ class Refusal extends Error {
   }
 }
 
-const headers = (more = {}) => {
-  const key = sessionStorage.getItem(KEY);
-  return key ? { Authorization: `Bearer ${key}`, ...more } : more;
-};
+// A header holds bytes: of a key that is more than ASCII those of its UTF-8, as every client sends them.
+const bytesOf = (text) => String.fromCharCode(...new TextEncoder().encode(text));
+const headers = (key, more = {}) => (key ? { Authorization: `Bearer ${bytesOf(key)}`, ...more } : more);
+const why = (error) => (error instanceof TypeError ? "the API cannot be reached" : error.message);
 
 // Throws Refusal for an answer that is none of success, TypeError when nobody answers.
 async function request(method, path, options = {}) {
-  const answer = await fetch(path, { method, cache: "no-store", ...options, headers: headers(options.headers) });
+  const key = sessionStorage.getItem(KEY);
+  const answer = await fetch(path, { method, cache: "no-store", ...options, headers: headers(key, options.headers) });
   if (answer.ok) return answer;
   const refusal = new Refusal(answer.status, await answer.json().catch(() => ({})), Number(answer.headers.get("Retry-After")));
-  if (refusal.status === 401) askForKey(refusal);
+  if (refusal.status === 401 && key === sessionStorage.getItem(KEY)) askForKey(refusal); // else there is another by now
   throw refusal;
 }
 
@@ -32,12 +33,20 @@ function submissionKey() {
   return [...random].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+// To fetch, a file that changed after it was chosen is as good as nobody who answers.
+async function readable(file) {
+  await file.slice(0, 1).arrayBuffer().catch(() => {
+    throw new Error("it cannot be read, or has changed since it was chosen: choose it again");
+  });
+}
+
 async function submitFile(file, iterations, priority) {
   const options = { body: file, headers: { "Idempotency-Key": submissionKey(), "Content-Type": "application/octet-stream" } };
   for (let tries = 1; ; tries++) {
     try {
       return (await call("PUT", `enqueue?iterations=${iterations}&priority=${priority}`, options)).job_id;
     } catch (error) {
+      if (error instanceof TypeError) await readable(file);
       const passing = error instanceof TypeError || error.status === 429 || error.status === 503;
       if (!passing || tries === SUBMIT_TRIES_MAX) throw error;
       await pause(1000 * (error.retryAfterS || 2 ** (tries - 1)) * (1 + Math.random() / 2));
