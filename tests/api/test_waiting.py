@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
-from dynwork import errors
 from dynwork.api import gateway, tail
 from dynwork.api.tail import Waiter
 from dynwork.clock import SystemClock
 from dynwork.ids import new_id
-from dynwork.testing.api import ONE, TWO, ApiBench, api_instance, api_listening
-from dynwork.testing.orchestrators import REFUSED, FakeOrchestrators, held, refusing
+from dynwork.testing.api import ONE, ApiBench, api_instance, api_listening
+from dynwork.testing.orchestrators import FakeOrchestrators, held
 
 KEYS: dict[str, Any] = {"api_keys": ("one:one", "two:two", "chief[admin]:chief")}
 
@@ -158,59 +157,6 @@ async def test_a_wait_out_of_bounds_is_refused(path: str, query: str) -> None:
         assert (await api.client.get(f"{path}?{query}")).status_code == 422
 
 
-async def test_what_ended_while_no_orchestrator_answered_is_seen_afterwards() -> None:
-    async with api_instance(FakeOrchestrators()) as api, asyncio.TaskGroup() as tasks:
-        job_id, other = await enter(api), await enter(api, data=b"y")
-        waiting = await Waiting(api, tasks).get(f"/jobs/{job_id}?wait_s=30")
-        for url in (ONE, TWO):
-            api.far.fail(url, REFUSED, forever=True)
-        api.far.finish(other, "ab" * 64)  # the parked call returns; the next finds nobody
-        await api.clock.settle()
-        assert (await waiting).json()["code"] == "no_orchestrator", "it looked again, and says why it cannot wait"
-        for url in (ONE, TWO):
-            api.far.heal(url)
-        again = await Waiting(api, tasks).get(f"/jobs/{job_id}?wait_s=30")
-        await api.clock.advance(10)
-        api.far.finish(job_id, "cd" * 64)
-        await api.clock.advance(1)
-        assert (await again).json()["state"] == "succeeded"
-
-
-async def test_an_orchestrator_that_does_not_know_the_tail_does_not_end_the_instance() -> None:
-    async with api_instance(FakeOrchestrators()) as api, asyncio.TaskGroup() as tasks:
-        job_id = await enter(api)
-
-        async def older(request: httpx.Request, answer: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
-            refused = refusing(errors.NotFoundError("there is no page '/internal/tail' here"))
-            return await (refused(request, answer) if request.url.path == "/internal/tail" else answer())
-
-        for url in (ONE, TWO):
-            api.far.fail(url, older, forever=True)
-        waiting = await Waiting(api, tasks).get(f"/jobs/{job_id}?wait_s=30")
-        api.far.finish(job_id, "ab" * 64)
-        await api.clock.advance(1)
-        assert (await waiting).json()["state"] == "succeeded", "it looks again after each failure"
-
-
-async def test_a_tail_whose_place_is_no_longer_kept_lets_everybody_look_and_goes_on_from_the_newest() -> None:
-    async with api_instance(FakeOrchestrators()) as api, asyncio.TaskGroup() as tasks:
-        ids = [await enter(api, data=b"%d" % number) for number in range(4)]
-        requests = Waiting(api, tasks)
-        lost, later = [await requests.get(f"/jobs/{job_id}?wait_s=30") for job_id in (ids[1], ids[3])]
-        for job_id in ids[:3]:
-            api.far.views[job_id] = api.far.views[job_id].model_copy(
-                update={"state": "succeeded", "completed_at": "2026-01-01T00:00:00Z"}
-            )
-        api.far.ended += ids[:3]
-        api.far.retired = 3  # it ended and fell out of the feed before the tail came by
-        api.far.something_ended.set()
-        await api.clock.settle()
-        assert (await lost).json()["state"] == "succeeded"
-        assert not later.done()
-        api.far.finish(ids[3], "cd" * 64)
-        assert (await later).json()["state"] == "succeeded"
-
-
 async def test_who_waits_in_vain_at_a_full_instance_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail, "WAITERS_MAX", 1)
     async with api_instance(FakeOrchestrators()) as api, asyncio.TaskGroup() as tasks:
@@ -249,13 +195,6 @@ async def test_when_the_role_stops_nobody_waits_on() -> None:
         api.api.stop()
         assert [(await one).status_code for one in waiting] == [200, 200]
         assert (await api.client.get(f"/jobs/{job_id}?wait_s=30")).json()["state"] == "queued"
-
-
-async def test_while_nobody_waits_nothing_is_asked() -> None:
-    async with api_instance(FakeOrchestrators()) as api:
-        await enter(api)
-        await api.clock.advance(60)
-        assert not [call for call in api.far.calls if call.url.path == "/internal/tail"]
 
 
 async def test_a_client_that_left_leaves_its_place() -> None:

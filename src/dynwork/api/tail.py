@@ -118,8 +118,7 @@ class Tail:
             try:
                 await self._follow()
             except errors.CursorExpiredError:
-                self._position = None
-                self._wake_all()
+                self._position = None  # everybody is woken once it is found anew
             except errors.DynworkError as error:  # a refusal too: an orchestrator of another release may not know this
                 log.warning("tail_not_followed", code=error.code)
                 self._wake_all()
