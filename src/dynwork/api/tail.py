@@ -23,9 +23,9 @@ log = logs.get("dynwork.api.tail")
 
 WAITERS_MAX = 20_000
 """Requests that may wait in this instance at the same time; beyond: 503."""
-POLL_S = 20.0
-"""How long a call for more is parked at an orchestrator, seconds."""
-ANSWER_S = 5.0
+POLL_S = 5.0
+"""How long a call for more is parked at an orchestrator, seconds: one that stands still keeps waiters no longer."""
+ANSWER_S = 2.0
 """How long the answer may take beyond that, seconds."""
 PAUSE_S = 0.5
 """Wait after a call that failed, seconds."""
