@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from typing import Any
 
 import httpx
@@ -90,6 +90,25 @@ async def test_results_are_shown_as_they_end_to_their_owner_and_to_an_admin() ->
         assert (name, [entry["job_id"] for entry in results]) == ("results", [mine])
         await one.close()
         await chief.close()
+
+
+async def test_a_key_watches_the_results_of_its_owner_and_an_admin_s_everybody_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with api_instance(FakeOrchestrators(), **KEYS) as api:
+        api.api.stop()  # a stream ends at once
+        watched: list[str | None] = []
+        watching = api.api.board.watching
+
+        def noted(whose: str | None) -> AbstractContextManager[board.Watcher]:
+            watched.append(whose)
+            return watching(whose)
+
+        monkeypatch.setattr(api.api.board, "watching", noted)
+        for key in ("one", "two", "chief"):
+            answer = await api.client.get("/events?owner=two", headers={"Authorization": f"Bearer {key}"})
+            assert answer.status_code == 200
+        assert watched == ["one", "two", None]
 
 
 async def test_of_a_flood_only_the_newest_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
