@@ -54,7 +54,7 @@ def test_every_variable_target_and_metric_that_is_named_exists(page: Path) -> No
     variables = {f"DYNWORK_{name.upper()}" for model in models for name in model.model_fields}
     assert names(r"DYNWORK_[A-Z_]*[A-Z]", page) <= variables
     targets = names(r"(?m)^([a-z-]+):", ROOT / "Makefile")
-    assert names(r"(?:^    |`)make ([a-z]+)", page) <= targets
+    assert names(r"(?m)(?:^ {4}|`)make ([a-z-]+)", page) <= targets
     assert names(r"`(dynwork_[a-z_]+)`", page) <= names(r"`(dynwork_[a-z_]+)`", REFERENCE / "metrics.md")
 
 
@@ -121,6 +121,16 @@ def test_every_command_is_in_the_reference_and_every_command_that_is_named_is_on
     for page in PAGES:
         assert names(r"`dynwork ([a-z][a-z-]*)", page) <= documented, page
         assert names(r"(?m)^ {4}dynwork ([a-z][a-z-]*)", page) <= documented, page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_option_and_code_that_is_named_exists(page: Path) -> None:
+    reference = (REFERENCE / "cli.md").read_text()
+    sections = re.findall(r"(?ms)^## `dynwork ([a-z-]+)(.*?)(?=^## |\Z)", reference)
+    options = {command: {*re.findall(r"`(--[a-z-]+)", section), "--help"} for command, section in sections}
+    for command, rest in re.findall(r"\bdynwork ([a-z][a-z-]*)([^`\n#|]*)", page.read_text()):
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", rest)) <= options.get(command, set()), command
+    assert names(r"\b[45]\d\d `([a-z_]+)`", page) <= names(r"(?m)^\| `([a-z_]+)`", REFERENCE / "errors.md")
 
 
 def test_every_page_is_reached_from_the_map() -> None:
