@@ -17,6 +17,7 @@ import pytest
 import respx
 from typer.testing import CliRunner
 
+from dynwork import errors
 from dynwork.cli import app, main
 from dynwork.testing.public_api import PublicApi
 
@@ -190,6 +191,29 @@ def test_wrong_usage_is_exit_code_2(folder: Path, tmp_path: Path) -> None:
         ["/dev/null", "--iterations", "1", "--kind", "sloth"],
     ):
         assert run(*arguments)[0] == 2, arguments
+
+
+def test_from_another_folder_it_goes_on_and_asks_for_no_job_by_itself(
+    api: PublicApi, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    api.lost = iter([None, DOWN])
+    run_name = resume_of(run(folder.name, "--iterations", "7", "--wait")[2])
+    for job in api.open:
+        api.end(job)
+    monkeypatch.chdir(tmp_path / "data")
+    code, out, _ = run("--resume", run_name, "--json")
+    assert (code, {row["state"] for row in rows(out)}) == (0, {"succeeded"})
+    assert [request.url.path for request in api.requests if request.url.path.startswith("/jobs/")] == []
+
+
+def test_a_run_is_looked_for_among_the_runs_alone(api: PublicApi, folder: Path, tmp_path: Path) -> None:
+    api.faults = iter([DOWN])
+    kept = tmp_path / "data" / "runs" / f"{resume_of(run(folder, '--iterations', '7')[2])}.json"
+    kept.rename(tmp_path / "data" / "x.json")
+    result = CliRunner().invoke(app, ["submit", "--resume", "../x"])
+    assert isinstance(result.exception, errors.ConfigurationError)
+    assert api.jobs == {}
 
 
 def test_a_run_that_is_not_known_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
