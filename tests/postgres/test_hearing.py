@@ -6,7 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import asyncpg
+
 from dynwork.orchestrator.store.postgres import PostgresStore
+from dynwork.orchestrator.store.postgres.hearing import Hearing
 from dynwork.orchestrator.store.values import News
 from dynwork.testing.postgres import Databases, Opened
 
@@ -62,3 +65,33 @@ async def test_who_was_cut_off_listens_again_and_looks_at_once(opened: Opened, u
 async def test_who_does_not_listen_announces_nothing_and_needs_no_answer(opened: Opened) -> None:
     store = await opened()
     await store.announce(News.CLAIMABLE)
+
+
+class JustEnded:
+    """A connection whose server has ended it; the driver has read the farewell, and not yet that nothing follows."""
+
+    def add_termination_listener(self, _listener: object) -> None: ...
+
+    async def add_listener(self, *_: object) -> None: ...
+
+    async def execute(self, *_: object, timeout: float) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+    def terminate(self) -> None: ...
+
+
+async def test_who_announces_in_the_moment_in_which_the_server_ends_the_connection_lives_on() -> None:
+    connected = asyncio.Event()
+
+    async def connect() -> JustEnded:
+        connected.set()
+        return JustEnded()
+
+    hearing = Hearing(connect, "us")
+    async with asyncio.TaskGroup() as tasks:
+        listening = tasks.create_task(hearing.listen(lambda _news: None))
+        await connected.wait()
+        await asyncio.sleep(0)
+        assert hearing._connection is not None
+        await hearing.announce(News.ENDED)
+        listening.cancel()

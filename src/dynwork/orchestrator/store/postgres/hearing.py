@@ -26,8 +26,16 @@ AGAIN_S = 1.0
 PROBE_S = 5.0
 """How often a connection on which nothing is heard is probed, seconds; a probe may take as long."""
 SETTINGS = {"synchronous_commit": "off"}
-LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, StoreUnavailableError)
-"""What a connection that is gone, or cannot be made, raises."""
+LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    StoreUnavailableError,
+)
+"""What a connection that is gone, or cannot be made, raises. The internal error comes of one that the server has just
+ended, before the driver has noticed that it is closed."""
 
 
 class Hearing:
