@@ -185,9 +185,15 @@ class UnexpectedAnswerError(DynworkError):
     code = "unexpected_answer"
 
 
+class OrphanedError(DynworkError):
+    """No orchestrator has served a worker of a fleet for ``DYNWORK_WORKER_ORPHAN_S``: it ends, with its machine."""
+
+    code = "orphaned"
+
+
 # --- what the provider of machines did -------------------------------------------------------------------------------
 class FleetError(DynworkError):
-    """The provider of machines did not do what it was asked. Every leaf but one means: nothing was launched."""
+    """The provider of machines did not do what it was asked: nothing was launched, unless that is unclear."""
 
     code = "fleet"
 
@@ -226,6 +232,12 @@ class FleetUnclearError(FleetError):
     """No answer, or none that can be understood: it may have taken effect. Ask again with the same token."""
 
     code = "unclear"
+
+
+class FleetTokenError(FleetUnclearError):
+    """The launch token stands for another call already, which may have taken effect: this one cannot be repeated."""
+
+    code = "token_reused"
 
 
 BY_CODE: dict[str, type[DynworkError]] = {

@@ -23,8 +23,12 @@ def pages(
     ready: Ready,
     guard: Callable[[Request], None],
     closed: Mapping[int | str, dict[str, Any]] | None = None,
+    warning: Callable[[], str | None] = lambda: None,
 ) -> APIRouter:
-    """Return the routes. ``guard`` raises ``UnauthorizedError`` where ``/metrics`` needs a key; ``closed`` tells so."""
+    """Return the routes. ``guard`` raises ``UnauthorizedError`` where ``/metrics`` needs a key; ``closed`` tells so.
+
+    ``warning`` says what somebody must mend although the role can do its work.
+    """
     router = APIRouter(tags=["health"])
 
     @router.get(
@@ -48,7 +52,7 @@ def pages(
     async def readyz(response: Response) -> Health:
         missing = await ready()
         if missing is None:
-            return Health(status="ok")
+            return Health(status="ok", warning=warning())
         response.status_code = 503
         return Health(status="unavailable", missing=missing)
 

@@ -107,6 +107,17 @@ class StoreSettings(CommonSettings):
     )
 
 
+EC2_NEEDS = (
+    "ec2_template",
+    "ec2_instance_types",
+    "ec2_subnets",
+    "ec2_release",
+    "ec2_release_sha256",
+    "ec2_worker_secret",
+)
+"""The fields without which no machine can be launched."""
+
+
 class OrchestratorSettings(StoreSettings):
     """``python -m dynwork.orchestrator``."""
 
@@ -122,19 +133,40 @@ class OrchestratorSettings(StoreSettings):
     )
     api_token: SecretStr | None = Field(None, description="What API instances must show.")
     worker_token: SecretStr | None = Field(None, description="What workers must show.")
-    fleet_provider: Literal["none", "local"] = Field("none", description="Who starts and ends workers.")
+    fleet_provider: Literal["none", "local", "ec2"] = Field("none", description="Who starts and ends workers.")
     fleet_min: int = Field(1, ge=0, le=10_000, description="Fewest workers.")
     fleet_max: int = Field(4, ge=1, le=10_000, description="Most workers, launches in flight included.")
     fleet_tick_s: Seconds = Field(1.0, description="How often the fleet is looked at, seconds.")
-    fleet_backlog_target_s: Seconds = Field(
-        5.0, description="The work ahead that the fleet should be able to do within this time, seconds."
+    fleet_backlog_target_s: Seconds | None = Field(
+        None,
+        description="The work ahead that the fleet should be able to do within this time, seconds; unset: 5, and 60"
+        " with machines that have to boot.",
     )
-    fleet_cooldown_s: Seconds = Field(
-        5.0, description="Shortest time between a launch and a scale-down, and idle time before one, seconds."
+    fleet_cooldown_s: Seconds | None = Field(
+        None,
+        description="Shortest time between a launch and a scale-down, and idle time before one, seconds; unset: 5, and"
+        " 120 with machines that have to boot.",
     )
     fleet_boot_timeout_s: Seconds = Field(
         180.0, description="A machine that has not reported by then is ended, seconds."
     )
+    fleet_look_s: Seconds = Field(
+        60.0, description="How often EC2 is asked which machines there are, when nothing is expected; seconds."
+    )
+    ec2_region: str | None = Field(None, description="The AWS region; unset: as boto finds it.")
+    ec2_template: str | None = Field(
+        None, description="The launch template of workers, id or name, with :version; its default if that is left out."
+    )
+    ec2_instance_types: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Instance types for workers, comma-separated, the best first."
+    )
+    ec2_subnets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Subnets, and with them zones, for workers; comma-separated, the best first."
+    )
+    ec2_spot: bool = Field(True, description="Take spot machines first, on-demand ones where there are none.")
+    ec2_release: str | None = Field(None, description="What workers install: s3://bucket/prefix of a release.")
+    ec2_release_sha256: str | None = Field(None, description="SHA-256 of the release's SHA256SUMS, hex.")
+    ec2_worker_secret: str | None = Field(None, description="The SSM parameter that holds DYNWORK_WORKER_TOKEN.")
     heartbeat_s: Seconds = Field(3.0, description="How often workers report, seconds; dictated to them.")
     lease_s: Seconds = Field(9.0, description="A worker silent for this long loses its leases, seconds.")
     lease_batch_max: int = Field(500, ge=1, le=5000, description="Jobs in one grant at most.")
@@ -155,7 +187,25 @@ class OrchestratorSettings(StoreSettings):
         True, description="Take back the leases of a local worker once its process is seen to end; off: at expiry."
     )
 
-    _lists = field_validator("orchestrator_urls", mode="before")(_split)
+    _lists = field_validator("orchestrator_urls", "ec2_instance_types", "ec2_subnets", mode="before")(_split)
+
+    @property
+    def backlog_target_s(self) -> float:
+        """:attr:`fleet_backlog_target_s`, or what suits the provider."""
+        return self.fleet_backlog_target_s or (60.0 if self.fleet_provider == "ec2" else 5.0)
+
+    @property
+    def cooldown_s(self) -> float:
+        """:attr:`fleet_cooldown_s`, or what suits the provider."""
+        return self.fleet_cooldown_s or (120.0 if self.fleet_provider == "ec2" else 5.0)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = (*EC2_NEEDS, "orchestrator_urls") if self.fleet_provider == "ec2" else ()
+        missing = [f"DYNWORK_{name.upper()}" for name in needed if not getattr(self, name)]
+        if missing:
+            raise ValueError(f"DYNWORK_FLEET_PROVIDER=ec2 needs {', '.join(missing)} as well")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -188,6 +238,13 @@ class WorkerSettings(CommonSettings):
     )
     worker_slots: int | None = Field(None, ge=1, le=1024, description="Lane groups, one a core; unset: the cores.")
     worker_token: SecretStr | None = Field(None, description="What this role shows to orchestrators.")
+    worker_notices: Literal["none", "ec2"] = Field(
+        "none", description="Who tells that the machine is about to be taken away: EC2, or nobody."
+    )
+    worker_orphan_s: Seconds = Field(
+        600.0,
+        description="A worker of a fleet that no orchestrator has served for this long ends, and its machine; seconds.",
+    )
     worker_calibration_s: Seconds = Field(0.3, description="How long the speed is measured at the start, seconds.")
     worker_stop_s: Seconds = Field(4.0, description="Longest that handing back work may take at the end, seconds.")
     worker_slice_s: Seconds = Field(0.025, description="How long lanes run between two looks at new orders, seconds.")
@@ -198,6 +255,11 @@ class WorkerSettings(CommonSettings):
     )
 
     _lists = field_validator("orchestrator_urls", mode="before")(_split)
+
+    @property
+    def orphan_s(self) -> float | None:
+        """How long it goes on unserved; a worker that a person started waits for ever."""
+        return None if self.worker_instance_id is None else self.worker_orphan_s
 
     @property
     def slots(self) -> int:

@@ -52,8 +52,10 @@ def test_migrating_twice_keeps_the_cluster(conn: Connection) -> None:
 def test_a_store_of_the_first_release_is_brought_up_to_date_and_keeps_its_jobs(conn: Connection) -> None:
     submitted = Submission(new_id(), "local", None, "sha512-chain", 5, Chain(b"x" * 64, 1, 100))
     carry_out(conn, Round(submissions=[submitted]), RULES, 1e9, "shard")
-    for index in ("job_owner", "job_set_aside", "job_requeued"):
+    for index in ("job_owner", "job_set_aside", "job_requeued", "instance_ended"):
         conn.exec_driver_sql(f"DROP INDEX {index}")
+    for table, column in (("worker", "notice"), ("instance", "placement")):
+        conn.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
     conn.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
     migrate(conn, "another")
     assert compare_metadata(MigrationContext.configure(conn), tables.metadata) == []

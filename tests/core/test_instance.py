@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 from dynwork.orchestrator.core.instance import (
+    COUNTED,
+    LEAVING,
     TRANSITIONS,
     Drained,
     Event,
@@ -15,22 +17,28 @@ from dynwork.orchestrator.core.instance import (
     Instance,
     InstanceState,
     Launched,
+    Noticed,
     Reported,
     step,
 )
 
-INTENDED, BOOTING, RUNNING, DRAINING, ENDED = InstanceState
-EVERY_EVENT: tuple[Event, ...] = (Launched("p2"), Reported(), Drained("idle"), Gone("vanished"))
+INTENDED, BOOTING, RUNNING, NOTICED, DRAINING, ENDED = InstanceState
+EVERY_EVENT: tuple[Event, ...] = (Launched("p2"), Reported(), Noticed("spot"), Drained("idle"), Gone("vanished"))
 NOW = 50.0
 EXPECTED: dict[tuple[InstanceState, type[Event]], dict[str, object]] = {
     (INTENDED, Launched): {"state": BOOTING, "provider_id": "p2", "launched_at": NOW},
     (INTENDED, Gone): {"state": ENDED, "reason": "vanished", "ended_at": NOW},
     (BOOTING, Reported): {"state": RUNNING},
+    (BOOTING, Noticed): {"state": NOTICED, "reason": "spot"},
     (BOOTING, Drained): {"state": DRAINING, "reason": "idle"},
     (BOOTING, Gone): {"state": ENDED, "reason": "vanished", "ended_at": NOW},
+    (RUNNING, Noticed): {"state": NOTICED, "reason": "spot"},
     (RUNNING, Drained): {"state": DRAINING, "reason": "idle"},
     (RUNNING, Gone): {"state": ENDED, "reason": "vanished", "ended_at": NOW},
+    (NOTICED, Drained): {"state": NOTICED, "reason": "idle"},
+    (NOTICED, Gone): {"state": ENDED, "reason": "vanished", "ended_at": NOW},
     (DRAINING, Gone): {"state": ENDED, "reason": "vanished", "ended_at": NOW},
+    (ENDED, Noticed): {"state": NOTICED, "reason": "spot"},
 }
 
 
@@ -44,10 +52,22 @@ def test_the_table_has_exactly_the_pairs_that_are_tested_here() -> None:
     assert {pair: changes["state"] for pair, changes in EXPECTED.items()} == TRANSITIONS
 
 
-def test_what_has_ended_stays_ended() -> None:
-    assert not [pair for pair in TRANSITIONS if pair[0] is ENDED]
+def test_what_has_ended_is_never_given_work_again() -> None:
+    assert {after for (before, _), after in TRANSITIONS.items() if before in LEAVING} <= LEAVING
 
 
-def test_the_reason_of_a_drain_is_kept_when_the_machine_goes() -> None:
-    draining = step(Instance("i", RUNNING, 10.0), Drained("idle"), 40.0)
-    assert step(draining, Gone("ended"), NOW).reason == "idle"
+def test_what_is_given_up_never_counts_again() -> None:
+    assert not {after for (before, _), after in TRANSITIONS.items() if before not in COUNTED} & COUNTED
+
+
+@pytest.mark.parametrize("first", [Drained("the first"), Noticed("the first")])
+def test_the_first_reason_is_kept_when_the_machine_goes(first: Event) -> None:
+    leaving = step(Instance("i", RUNNING, 10.0), first, 40.0)
+    leaving = step(leaving, Drained("another"), 41.0)
+    assert step(leaving, Gone("ended"), NOW).reason == "the first"
+
+
+def test_what_is_found_alive_after_its_end_has_not_ended() -> None:
+    ended = step(Instance("i", RUNNING, 10.0), Gone("vanished"), 40.0)
+    found = step(ended, Noticed("found alive"), NOW)
+    assert (found.state, found.reason, found.ended_at) == (NOTICED, "found alive", None)

@@ -52,7 +52,7 @@ def test_every_row_of_a_generated_table_has_the_columns_of_its_head(page: Path) 
 def test_every_variable_target_and_metric_that_is_named_exists(page: Path) -> None:
     models = (settings.ApiSettings, settings.OrchestratorSettings, settings.WorkerSettings, settings.ClientSettings)
     variables = {f"DYNWORK_{name.upper()}" for model in models for name in model.model_fields}
-    assert names(r"DYNWORK_[A-Z_]*[A-Z]", page) <= variables
+    assert names(r"DYNWORK_[A-Z0-9_]*[A-Z0-9]", page) <= variables
     targets = names(r"(?m)^([a-z-]+):", ROOT / "Makefile")
     assert names(r"(?m)(?:^ {4}|`)make ([a-z-]+)", page) <= targets
     assert names(r"`(dynwork_[a-z_]+)`", page) <= names(r"`(dynwork_[a-z_]+)`", REFERENCE / "metrics.md")
@@ -61,8 +61,8 @@ def test_every_variable_target_and_metric_that_is_named_exists(page: Path) -> No
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_default_that_is_named_is_the_one_in_the_reference(page: Path) -> None:
     """As "`DYNWORK_...` (5)" or "(0.025 s)" in a sentence."""
-    named = names(r"`(DYNWORK_[A-Z_]+)` \(([\d.]+)(?: s)?\)", page)
-    assert named <= names(r"\| `(DYNWORK_[A-Z_]+)` \| `([^`]+)`", REFERENCE / "settings.md")
+    named = names(r"`(DYNWORK_[A-Z0-9_]+)` \(([\d.]+)(?: s)?\)", page)
+    assert named <= names(r"\| `(DYNWORK_[A-Z0-9_]+)` \| `([^`]+)`", REFERENCE / "settings.md")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

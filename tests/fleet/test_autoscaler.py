@@ -7,8 +7,8 @@ import itertools
 
 import pytest
 
-from dynwork.errors import FleetCapacityError, FleetThrottledError
-from dynwork.orchestrator.core.instance import Instance, InstanceState, Launched
+from dynwork.errors import FleetThrottledError
+from dynwork.orchestrator.core.instance import Instance, InstanceState, Launched, intent
 from dynwork.orchestrator.core.job import Instant
 from dynwork.orchestrator.store.memory import MemoryStore
 from dynwork.testing.fleet_world import World
@@ -59,7 +59,7 @@ async def test_lost_replies_never_make_more_machines_than_the_maximum(world: Wor
 
 async def test_an_orchestrator_that_dies_between_intent_and_launch_leaves_one_machine(world: World) -> None:
     await world.lead()
-    await world.store.intend(1, "i-1", 4, world.clock.now())  # here it died
+    await world.store.intend(1, intent("i-1", world.clock.now()), 4)  # here it died
     world.restart()
     for _ in range(5):
         await world.tick()
@@ -70,9 +70,9 @@ async def test_an_orchestrator_that_dies_between_intent_and_launch_leaves_one_ma
 async def test_an_orchestrator_that_dies_between_launch_and_reply_leaves_one_machine(world: World) -> None:
     await world.lead()
     world.provider.gate.clear()
-    await world.store.intend(1, "i-1", 4, world.clock.now())
+    await world.store.intend(1, intent("i-1", world.clock.now()), 4)
     world.provider.gate.set()
-    await world.provider.launch("i-1")  # here it died
+    await world.provider.launch("i-1", "here")  # here it died
     world.restart()
     for _ in range(5):
         await world.tick()
@@ -98,7 +98,7 @@ async def test_an_orchestrator_cancelled_in_the_middle_of_a_launch_leaves_one_ma
 
 async def test_a_refused_launch_is_over_and_tried_again_ever_more_slowly(world: World) -> None:
     await world.lead()
-    world.provider.faults.extend([FleetCapacityError("none left")] * 5)
+    world.provider.faults.extend([FleetThrottledError("too many calls")] * 5)
     tried_at = []
     for _ in range(60):
         before = len(world.provider.calls)
@@ -115,20 +115,24 @@ async def test_a_refusal_is_told_in_the_decision(world: World) -> None:
     await world.lead()
     world.provider.faults.append(FleetThrottledError("too many calls"))
     await world.tick()
-    assert world.scaler.decision == "hold: 1 launches failed in a row (throttled: too many calls), next in 1.0 s"
+    assert world.scaler.decision == (
+        "hold: 1 launch failed in a row (throttled: too many calls), next in 1.0 s;"
+        " +1: no work ahead for 0 workers, target 5.0 s; want 1 of 1 to 4"
+    )
     assert await world.rows() == []
 
 
 async def test_once_a_machine_was_of_use_failures_count_anew(world: World) -> None:
     await world.lead()
-    world.provider.faults.extend([FleetCapacityError("none left")] * 3)
+    world.provider.faults.extend([FleetThrottledError("too many calls")] * 3)
     for _ in range(10):
         await world.tick()
     assert len(await world.rows(InstanceState.RUNNING)) == 1
-    world.provider.faults.append(FleetCapacityError("none left"))
+    world.provider.faults.append(FleetThrottledError("too many calls"))
     await world.submit(100, 10_000)
     await world.tick()
-    assert world.scaler.decision == "hold: 1 launches failed in a row (capacity: none left), next in 1.0 s"
+    assert world.scaler.decision is not None
+    assert world.scaler.decision.startswith("hold: 1 launch failed in a row (throttled: too many calls), next in 1.0")
 
 
 async def test_machines_that_end_before_they_report_are_replaced_ever_more_slowly(world: World) -> None:
@@ -218,5 +222,6 @@ async def test_what_was_launched_is_stored_with_the_providers_name(world: World)
         intended_at=world.clock.now(),
         provider_id=world.provider.running[row.instance_id],
         launched_at=world.clock.now(),
+        placement="here",
     )
     assert await world.store.instance_event(1, row.instance_id, Launched("another"), world.clock.now()) == row

@@ -8,7 +8,7 @@ import pytest
 
 from dynwork.errors import StaleLeaderError
 from dynwork.orchestrator.core.instance import InstanceState
-from dynwork.orchestrator.fleet.autoscaler import Autoscaler, FleetRules
+from dynwork.orchestrator.fleet.autoscaler import Autoscaler, FleetRules, Outside
 from dynwork.testing.fleet_world import POLICY, Leader, World
 
 
@@ -22,7 +22,7 @@ async def next_leader(world: World) -> Autoscaler:
     await world.clock.advance(11)
     epoch = await world.store.lead("another", world.clock.now(), 10.0)
     assert epoch is not None
-    return Autoscaler(world.store, world.provider, Leader(epoch), world.clock, FleetRules(POLICY))
+    return Autoscaler(Outside(world.store, world.provider, world.clock), Leader(epoch), FleetRules(POLICY))
 
 
 async def test_one_that_was_replaced_without_noticing_neither_launches_nor_ends_anything(world: World) -> None:
@@ -69,7 +69,7 @@ async def test_a_launch_under_way_when_the_leadership_passes_makes_one_machine(w
 async def test_no_more_than_the_maximum_ever_runs_while_the_leadership_goes_to_and_fro(world: World) -> None:
     await world.submit(1000, 10_000)
     others = Leader()
-    other = Autoscaler(world.store, world.provider, others, world.clock, FleetRules(POLICY))
+    other = Autoscaler(Outside(world.store, world.provider, world.clock), others, FleetRules(POLICY))
     for turn in range(10):
         await world.clock.advance(11)
         if turn % 2:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dynwork.errors import ClientGoneError, StoreUnavailableError
-from dynwork.orchestrator.core.instance import Launched
+from dynwork.orchestrator.core.instance import Launched, intent
 from dynwork.orchestrator.core.machine import Completed, Failed
 from dynwork.orchestrator.core.worker import WorkerFacts
 from dynwork.orchestrator.store.commands import Ask, Grant, Held, Report
@@ -136,7 +136,7 @@ async def test_after_a_stop_nobody_is_given_work_any_more(bench: Bench) -> None:
 async def test_a_parked_worker_that_is_to_go_is_told_to_drain(bench: Bench) -> None:
     store, now = bench.store, bench.clock.now()
     epoch = await store.lead("scaler", now + 60, 60) or 0
-    await store.intend(epoch, "i1", 4, now)
+    await store.intend(epoch, intent("i1", now), 4)
     await store.instance_event(epoch, "i1", Launched("p1"), now)
     one = ask("w")
     task = parked(bench, replace(one, facts=replace(one.facts, instance_id="i1")))

@@ -10,13 +10,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dynwork import compose, wire
+from dynwork import exits, wire
 from dynwork.clock import DisciplinedClock, SystemClock
 from dynwork.errors import ConfigurationError, StoreLockedError
 from dynwork.ids import new_id
 from dynwork.orchestrator.core.job import Instant
 from dynwork.orchestrator.dispatch import Dispatch, Gone
 from dynwork.orchestrator.leader import Leader
+from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.role import Outside, Scaler, WorkerGone, address, rules, run
 from dynwork.orchestrator.store.commands import Ask, Grant, Receipt, Round
 from dynwork.orchestrator.store.port import Store
@@ -31,7 +32,7 @@ SECONDS_MAX = 20
 """A test that takes longer hangs."""
 
 
-def outside(store: Store, scaler: Callable[[Leader, WorkerGone | None], Scaler] | None = None) -> Outside:
+def outside(store: Store, scaler: Callable[[Leader, WorkerGone | None, Metrics], Scaler] | None = None) -> Outside:
     return Outside(store, DisciplinedClock(SystemClock()), lambda: 0.5, new_id, scaler)
 
 
@@ -175,7 +176,7 @@ async def test_a_locked_store_is_one_clear_line_and_exit_code_2(tmp_path: Path) 
         )
     finally:
         await store.close()
-    assert ended.returncode == compose.EXIT_CONFIGURATION
+    assert ended.returncode == exits.CONFIGURATION
     assert len(ended.stderr.splitlines()) == 1
     assert "in use by another orchestrator" in ended.stderr
 
@@ -194,6 +195,7 @@ def test_who_listens_everywhere_must_say_by_which_address_it_is_reached(host: st
 
 class BrokenScaler:
     decision: str | None = "all is well"
+    trouble: object | None = None
 
     async def run(self) -> None:
         raise RuntimeError("a defect")
@@ -202,7 +204,7 @@ class BrokenScaler:
 async def test_a_defect_behind_the_server_ends_the_role_and_gives_the_store_back(tmp_path: Path) -> None:
     path = tmp_path / "dynwork.db"
     with pytest.raises(ExceptionGroup):
-        async with serving(outside(SqliteStore(path, Rules()), lambda _leader, _gone: BrokenScaler())):
+        async with serving(outside(SqliteStore(path, Rules()), lambda *_: BrokenScaler())):
             await asyncio.Event().wait()
     again = SqliteStore(path, Rules())
     await again.open()
@@ -213,6 +215,7 @@ class FakeScaler:
     """Does nothing but keep what it was given."""
 
     decision: str | None = "+1: because"
+    trouble: object | None = None
 
     def __init__(self, leader: Leader, worker_gone: WorkerGone | None) -> None:
         self.leader = leader
@@ -225,7 +228,7 @@ class FakeScaler:
 async def test_the_scaler_is_told_who_leads_and_its_decision_is_shown() -> None:
     made: list[FakeScaler] = []
 
-    def scaler(leader: Leader, worker_gone: WorkerGone | None) -> Scaler:
+    def scaler(leader: Leader, worker_gone: WorkerGone | None, _metrics: Metrics) -> Scaler:
         made.append(FakeScaler(leader, worker_gone))
         return made[0]
 
@@ -239,7 +242,7 @@ async def test_the_scaler_is_told_who_leads_and_its_decision_is_shown() -> None:
 async def test_the_shortcut_for_dead_workers_can_be_switched_off(shortcut: bool) -> None:
     told: list[WorkerGone | None] = []
 
-    def scaler(leader: Leader, worker_gone: WorkerGone | None) -> Scaler:
+    def scaler(leader: Leader, worker_gone: WorkerGone | None, _metrics: Metrics) -> Scaler:
         told.append(worker_gone)
         return FakeScaler(leader, worker_gone)
 

@@ -63,7 +63,9 @@ async def test_a_schema_of_the_first_release_is_brought_up_to_date_under_an_orch
     await before.open()
     await StoreDriver(before).submit("j1")
     await databases.run(
-        "DROP INDEX job_owner, job_set_aside, job_requeued; UPDATE alembic_version SET version_num = '0001'", empty
+        "DROP INDEX job_owner, job_set_aside, job_requeued, instance_ended; ALTER TABLE worker DROP COLUMN notice;"
+        " ALTER TABLE instance DROP COLUMN placement; UPDATE alembic_version SET version_num = '0001'",
+        empty,
     )
     await StoreDriver(before).submit("j2")
     after = store_over(empty, "http://b")

@@ -16,7 +16,17 @@ import pytest
 
 from dynwork.errors import StaleLeaderError, StoreUnavailableError
 from dynwork.orchestrator.core import machine
-from dynwork.orchestrator.core.instance import Drained, Gone, Launched, Reported
+from dynwork.orchestrator.core.instance import (
+    Drained,
+    Event,
+    Gone,
+    Instance,
+    InstanceState,
+    Launched,
+    Noticed,
+    Reported,
+    intent,
+)
 from dynwork.orchestrator.core.job import Submission
 from dynwork.orchestrator.core.retry import RetryPolicy
 from dynwork.orchestrator.core.worker import Pace
@@ -59,7 +69,8 @@ class Chance:
             lambda: store.retire(epoch, now, 10),
             lambda: store.forget(epoch, now + self.draw.choice((-1, 1))),
             lambda: store.worker_gone(self._worker(), now),
-            lambda: store.intend(epoch, instance, INSTANCES, now),
+            lambda: store.intend(epoch, intent(instance, now), INSTANCES),
+            lambda: store.adopt(epoch, Instance(instance, InstanceState.RUNNING, now, "p", now), INSTANCES, now),
             lambda: store.instance_event(epoch, instance, self._event(), now),
             lambda: store.drain_if_idle(epoch, instance, "idle", now),
             lambda: store.register("http://a", self.draw.choice("ab"), now, 5.0),
@@ -99,8 +110,8 @@ class Chance:
         key = f"k{number % KEYS}" if number % 2 else None
         return submission(f"j{number}", key=key, steps=1 if number % 8 == 1 else 100, priority=number % 8)
 
-    def _event(self) -> Launched | Reported | Drained | Gone:
-        return self.draw.choice((Launched("p"), Reported(), Drained("notice"), Gone("gone")))
+    def _event(self) -> Event:
+        return self.draw.choice((Launched("p"), Reported(), Noticed("spot"), Drained("notice"), Gone("gone")))
 
 
 @pytest.mark.thorough

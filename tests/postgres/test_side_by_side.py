@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from dynwork.errors import DynworkError, KeyReusedError, StaleLeaderError
-from dynwork.orchestrator.core.instance import Launched
+from dynwork.orchestrator.core.instance import Launched, intent
 from dynwork.orchestrator.core.job import Job, JobState
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import Pace
@@ -128,7 +128,7 @@ async def test_a_worker_is_either_drained_or_given_work(both: tuple[StoreDriver,
     epoch = await both[0].store.lead("a", both[0].now, 10.0) or 0
     for n in range(1, TIMES + 1):
         instance, worker = f"i{n}", f"w{n}"
-        await both[0].store.intend(epoch, instance, 100, both[0].now)
+        await both[0].store.intend(epoch, intent(instance, both[0].now), 100)
         await both[0].store.instance_event(epoch, instance, Launched("p"), both[0].now)
         await both[0].lease(worker, instance_id=instance)
         await both[0].submit(f"j{n}")

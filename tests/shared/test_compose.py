@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
-from dynwork import compose
+from dynwork import compose, exits
 from dynwork.errors import ConfigurationError
 from dynwork.serving import Stop, bind
 from dynwork.settings import ApiSettings, child_environment
@@ -93,7 +93,7 @@ def test_a_refusal_to_start_is_one_line_and_exit_code_2() -> None:
         port = holder.getsockname()[1]
         role = start(DYNWORK_API_PORT=str(port))
         _, told = role.communicate(timeout=PATIENCE_S)
-    assert role.returncode == compose.EXIT_CONFIGURATION
+    assert role.returncode == exits.CONFIGURATION
     (line,) = told.splitlines()
     assert line.startswith(f"dynwork api: cannot listen on 127.0.0.1:{port}")
 
@@ -107,7 +107,7 @@ def test_bad_settings_are_one_line_without_their_values(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DYNWORK_API_KEYS", SECRET)
-    assert compose.main("api") == compose.EXIT_CONFIGURATION
+    assert compose.main("api") == exits.CONFIGURATION
     (line,) = capsys.readouterr().err.splitlines()
     assert "DYNWORK_API_KEYS" in line
     assert SECRET not in line
@@ -117,7 +117,7 @@ def test_beyond_loopback_a_role_refuses_to_start_without_keys(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DYNWORK_API_HOST", "0.0.0.0")
-    assert compose.main("api") == compose.EXIT_CONFIGURATION
+    assert compose.main("api") == exits.CONFIGURATION
     assert "DYNWORK_API_KEYS" in capsys.readouterr().err
 
 
@@ -133,7 +133,7 @@ def test_a_refusal_inside_task_groups_is_still_one_line(
             inner.create_task(asyncio.Event().wait())
             raise ConfigurationError("the store is locked")
 
-    assert run(monkeypatch, role) == compose.EXIT_CONFIGURATION
+    assert run(monkeypatch, role) == exits.CONFIGURATION
     assert capsys.readouterr().err == "dynwork api: the store is locked\n"
 
 
@@ -148,7 +148,7 @@ def test_a_crash_is_told_with_its_own_traceback_and_exit_code_1(
         raise ZeroDivisionError("the heart")
 
     monkeypatch.setenv("DYNWORK_LOG_FORMAT", "json")
-    assert run(monkeypatch, role) == compose.EXIT_FAILED
+    assert run(monkeypatch, role) == exits.FAILED
     told = capsys.readouterr().err
     event = json.loads(told)
     assert (event["event"], event["level"], event["role"]) == ("role_failed", "error", "api")
@@ -162,7 +162,7 @@ def test_several_crashes_are_all_told(monkeypatch: pytest.MonkeyPatch, capsys: p
     async def role(_settings: ApiSettings, _stop: Stop) -> None:
         raise ExceptionGroup("both", [ZeroDivisionError("one"), KeyError("two")])
 
-    assert run(monkeypatch, role) == compose.EXIT_FAILED
+    assert run(monkeypatch, role) == exits.FAILED
     told = capsys.readouterr().err
     assert "ZeroDivisionError" in told
     assert "KeyError" in told
@@ -174,7 +174,7 @@ def test_an_interrupt_before_the_role_listens_is_quiet(
     async def role(_settings: ApiSettings, _stop: Stop) -> None:
         raise KeyboardInterrupt
 
-    assert run(monkeypatch, role) == compose.EXIT_INTERRUPTED
+    assert run(monkeypatch, role) == exits.INTERRUPTED
     assert capsys.readouterr().err == ""
 
 

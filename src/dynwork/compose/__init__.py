@@ -8,22 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias, TypeVar
 
 from uvicorn.loops.auto import auto_loop_factory
 
-from dynwork import logs
-from dynwork.errors import ConfigurationError
+from dynwork import exits, logs
+from dynwork.errors import ConfigurationError, DynworkError, OrphanedError
 from dynwork.serving import Stop
 from dynwork.settings import ApiSettings, CommonSettings, OrchestratorSettings, WorkerSettings, load
-
-EXIT_FAILED = 1
-"""Exit code of a role that a defect ended."""
-EXIT_CONFIGURATION = 2
-"""Exit code of a role that refuses to start: a setting is wrong, an address is taken, the store is locked."""
-EXIT_INTERRUPTED = 130
-"""Exit code of a role interrupted before it was running, as shells count it: 128 + SIGINT."""
 
 SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 Role: TypeAlias = Callable[[SettingsT, Stop], Awaitable[None]]
@@ -58,11 +51,18 @@ async def _until_stopped(settings: SettingsT, run: Role[SettingsT]) -> None:
     await run(settings, stop)
 
 
-def _refusal(error: BaseException) -> ConfigurationError | None:
-    """Find the refusal to start in ``error``: task groups wrap what their tasks raise."""
+ORDERLY: Mapping[type[DynworkError], int] = {
+    ConfigurationError: exits.CONFIGURATION,
+    OrphanedError: exits.ORPHANED,
+}
+"""How a role may end without a defect: each is one clear line, not a traceback, and has an exit code of its own."""
+
+
+def _orderly(error: BaseException) -> DynworkError | None:
+    """Find the orderly end in ``error``: task groups wrap what their tasks raise."""
     if isinstance(error, BaseExceptionGroup):
-        return next(filter(None, map(_refusal, error.exceptions)), None)
-    return error if isinstance(error, ConfigurationError) else None
+        return next(filter(None, map(_orderly, error.exceptions)), None)
+    return error if isinstance(error, DynworkError) and isinstance(error, tuple(ORDERLY)) else None
 
 
 def _only(error: Exception) -> Exception:
@@ -79,14 +79,14 @@ def _run(role: str, model: type[SettingsT], run: Role[SettingsT]) -> int:
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
             runner.run(_until_stopped(settings, run))
     except KeyboardInterrupt:  # before the role listened to signals
-        return EXIT_INTERRUPTED
+        return exits.INTERRUPTED
     except Exception as error:  # the last one to see it: told here, and the exit code says so
-        refusal = _refusal(error)
-        if refusal is not None:
-            sys.stderr.write(f"dynwork {role}: {refusal.detail}\n")
-            return EXIT_CONFIGURATION
+        orderly = _orderly(error)
+        if orderly is not None:
+            sys.stderr.write(f"dynwork {role}: {orderly.detail}\n")
+            return next(code for kind, code in ORDERLY.items() if isinstance(orderly, kind))
         log.exception("role_failed", exc_info=_only(error))
-        return EXIT_FAILED
+        return exits.FAILED
     return 0
 
 

@@ -64,14 +64,20 @@ def metrics_guard(settings: OrchestratorSettings) -> Callable[[Request], None]:
 
 
 def health_pages(
-    settings: OrchestratorSettings, registry: CollectorRegistry, missing: Callable[[], str | None]
+    settings: OrchestratorSettings,
+    registry: CollectorRegistry,
+    missing: Callable[[], str | None],
+    warning: Callable[[], str | None],
 ) -> APIRouter:
-    """Return ``/livez``, ``/readyz`` and ``/metrics``. ``missing`` says what keeps this role from its work."""
+    """Return ``/livez``, ``/readyz`` and ``/metrics``.
+
+    ``missing`` says what keeps this role from its work, ``warning`` what somebody must mend all the same.
+    """
 
     async def ready() -> str | None:
         return missing()
 
-    return health.pages(registry, ready, metrics_guard(settings))
+    return health.pages(registry, ready, metrics_guard(settings), warning=warning)
 
 
 def _only_with(token: SecretStr | None) -> Guard:

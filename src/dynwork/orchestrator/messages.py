@@ -25,6 +25,7 @@ def ask_of(message: wire.LeaseAsk) -> Ask:
         pid=message.pid,
         path=message.path,
         started_at=message.started_at,
+        notice=message.notice,
     )
     return Ask(facts, holding=_held(message.holding), unreported=_held(message.unreported))
 
@@ -39,6 +40,7 @@ def heartbeat_of(message: wire.HeartbeatAsk) -> Heartbeat:
         checkpoints=tuple(
             (Held(item.job_id, item.epoch), machine.Checkpointed(item.state, item.done)) for item in message.checkpoints
         ),
+        notice=message.notice,
     )
 
 

@@ -41,6 +41,14 @@ class Metrics:
             "dynwork_oldest_wait_seconds", "How long the first job in line has been due, seconds.", registry=registry
         )
         self.workers = Gauge("dynwork_workers", "Workers, by state.", ["state"], registry=registry)
+        self.launches = Counter(
+            "dynwork_fleet_launches", "Launch calls, by what became of each.", ["outcome"], registry=registry
+        )
+        self.fleet_stopped = Gauge(
+            "dynwork_fleet_stopped",
+            "Whether launches have stopped until somebody mends what GET /fleet names in its decision.",
+            registry=registry,
+        )
         self.sweep_lag_seconds = Gauge(
             "dynwork_sweep_lag_seconds", "How much later than planned the last sweep began, seconds.", registry=registry
         )

@@ -57,6 +57,11 @@ class Scaler(Protocol):
 
     decision: str | None
 
+    @property
+    def trouble(self) -> object | None:
+        """What nobody but a person can mend, and keeps it from its work, in words; ``None``: nothing."""
+        ...
+
     async def run(self) -> None:
         """Look after the fleet, for ever."""
         ...
@@ -66,16 +71,16 @@ class Scaler(Protocol):
 class Outside:
     """What the composition root builds for an orchestrator. ``uniform`` draws from [0, 1).
 
-    ``scaler`` makes the scaler from who leads and from what is told of dead workers (``None``: their leases are left to
-    expire); without it nobody starts workers but the operator. ``alone``: the store serves one orchestrator only, so
-    whoever has opened it leads, and need not wait for the time of one that was killed to run out.
+    ``scaler`` makes the scaler from who leads, what is told of dead workers (``None``: their leases are left to expire)
+    and what counts its launches; without it nobody starts workers but the operator. ``alone``: the store serves one
+    orchestrator only, so whoever has opened it leads, and need not wait for the time of one that was killed to run out.
     """
 
     store: Store
     clock: DisciplinedClock
     uniform: Callable[[], float]
     new_id: Callable[[], str]
-    scaler: Callable[[Leader, WorkerGone | None], Scaler] | None = None
+    scaler: Callable[[Leader, WorkerGone | None, Metrics], Scaler] | None = None
     alone: bool = False
 
 
@@ -114,7 +119,8 @@ class Orchestrator:
         self.leader = Leader(store, clock, metrics, outages, holder)
         self.timekeeper = Timekeeper(store, clock, metrics, outages)
         self.sampler = Sampler(store, clock, metrics, outages)
-        self.scaler = outside.scaler(self.leader, self._gone(settings)) if outside.scaler else None
+        self.scaler = outside.scaler(self.leader, self._gone(settings), metrics) if outside.scaler else None
+        metrics.fleet_stopped.set_function(lambda: self._warning() is not None)
         if self.scaler is not None:
             self.leader.shows(lambda: self.decision)
         self._url, self._clock = url, clock
@@ -128,7 +134,7 @@ class Orchestrator:
             for_workers=routes_worker.routes(
                 self.dispatch, Reports(self.rounds, leasing, metrics, outside.uniform), leasing, replies
             ),
-            pages=app.health_pages(settings, registry, self._missing),
+            pages=app.health_pages(settings, registry, self._missing, self._warning),
         )
 
     def _gone(self, settings: OrchestratorSettings) -> WorkerGone | None:
@@ -137,6 +143,11 @@ class Orchestrator:
     def _missing(self) -> str | None:
         """Say what keeps this role from its work: a store that can be read may still take nothing (a full disk)."""
         return self.sampler.trouble or ("the store takes nothing at the moment" if self.grace.store_away else None)
+
+    def _warning(self) -> str | None:
+        """Say what keeps the fleet from growing. Jobs are served all the same, so this is not unready."""
+        trouble = self.scaler.trouble if self.scaler else None
+        return None if trouble is None else f"the fleet cannot grow until somebody mends this: {trouble}"
 
     def _listen(self) -> None:
         self.rounds.on_commit(self.wakes.committed)

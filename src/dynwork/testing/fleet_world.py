@@ -11,7 +11,7 @@ from dynwork.orchestrator.core.job import Chain, Job, Submission
 from dynwork.orchestrator.core.machine import Completed
 from dynwork.orchestrator.core.scaling import ScalingPolicy
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
-from dynwork.orchestrator.fleet.autoscaler import Autoscaler, FleetRules
+from dynwork.orchestrator.fleet.autoscaler import Autoscaler, FleetRules, Outside
 from dynwork.orchestrator.store.commands import Ask, Held, Report, Round
 from dynwork.orchestrator.store.memory import MemoryStore
 from dynwork.testing.clock import FakeClock
@@ -45,7 +45,7 @@ class World:
     def restart(self) -> Autoscaler:
         """A new orchestrator process over the same store and provider."""
         rules = FleetRules(POLICY, worker_gone=self._worker_gone if self.shortcut else None)
-        self.scaler = Autoscaler(self.store, self.provider, self.leader, self.clock, rules)
+        self.scaler = Autoscaler(Outside(self.store, self.provider, self.clock), self.leader, rules)
         return self.scaler
 
     async def _worker_gone(self, worker_id: str) -> None:

@@ -29,6 +29,7 @@ from dynwork.worker.reporting import Reporting
 STEPS_PER_S = 1000.0
 """Speed of each simulated lane."""
 STOP_S = 4.0
+RULES = loop.Rules(STOP_S)
 SLICE_S = 0.05
 SLOTS = 2
 
@@ -57,6 +58,7 @@ async def one_worker(
     kinds: Mapping[str, Kind] | None = None,
     worker_id: str = "w1",
     incarnation: str = "i1",
+    rules: loop.Rules = RULES,
 ) -> AsyncIterator[OneWorker]:
     """Run a worker of two slots, calibrated to what its lanes make; it is cancelled at the end if it still runs."""
     kinds = kinds or {PLAIN.name: PLAIN}
@@ -74,12 +76,13 @@ async def one_worker(
         contact = Contact(orchestrators, clock, worker_id)
         parts = loop.Parts(
             desk,
+            contact,
             lanes,
             Asking(desk, contact, clock, _halves),
             Heartbeat(desk, contact, clock, _halves),
             Reporting(desk, contact, clock, _halves),
         )
-        running = tasks.create_task(loop.run(parts, stop, clock, STOP_S))
+        running = tasks.create_task(loop.run(parts, stop, clock, rules))
         yield OneWorker(desk, contact, registry, groups, slots, stop, running)
         running.cancel()
 

@@ -11,7 +11,7 @@ import itertools
 from collections import deque
 from collections.abc import Sequence
 
-from dynwork.errors import FleetError, FleetUnclearError
+from dynwork.errors import FleetCapacityError, FleetError, FleetUnclearError
 from dynwork.orchestrator.fleet.provider import Exit, Machine
 
 
@@ -22,10 +22,13 @@ class ScriptedProvider:
         self.running: dict[str, str] = {}
         self.launches = 0
         self.most = 0
+        self.looks = 0
         self.calls: list[tuple[str, str]] = []
         self.faults: deque[FleetError | None] = deque()
         self.lose_replies = 0
         self.blind: FleetError | None = None
+        self.places = ["here"]
+        self.unseen: set[str] = set()
         self.stubborn: set[str] = set()
         self.gate = asyncio.Event()
         self.gate.set()
@@ -33,12 +36,20 @@ class ScriptedProvider:
         self._numbers = itertools.count(1)
         self._exits: asyncio.Queue[Exit] = asyncio.Queue()
 
-    async def launch(self, instance_id: str) -> str:
+    def place(self) -> str:
+        """See :meth:`Provider.place`. The first of ``places``; one that refuses for capacity is removed from them."""
+        if not self.places:
+            raise FleetCapacityError("none left anywhere", retry_after_s=60)
+        return self.places[0]
+
+    async def launch(self, instance_id: str, placement: str) -> str:
         """See :meth:`Provider.launch`. Waits for ``gate``; ``lose_replies`` calls take effect without an answer."""
         self.calls.append(("launch", instance_id))
         await self.gate.wait()
         fault = self.faults.popleft() if self.faults else None
         if fault is not None:
+            if isinstance(fault, FleetCapacityError) and placement in self.places:
+                self.places.remove(placement)
             raise fault
         provider_id = self._given.get(instance_id)
         if provider_id is None:
@@ -51,8 +62,9 @@ class ScriptedProvider:
             raise FleetUnclearError("the reply was lost")
         return provider_id
 
-    async def terminate(self, instance_id: str) -> None:
+    async def terminate(self, machine: Machine) -> None:
         """See :meth:`Provider.terminate`. A machine in ``stubborn`` ends only at the second call."""
+        instance_id = machine.instance_id
         self.calls.append(("terminate", instance_id))
         if instance_id in self.stubborn:
             self.stubborn.discard(instance_id)
@@ -60,10 +72,11 @@ class ScriptedProvider:
         self._end(instance_id, "terminated")
 
     async def machines(self) -> Sequence[Machine]:
-        """See :meth:`Provider.machines`. ``blind`` is raised instead, while it is set."""
+        """See :meth:`Provider.machines`. ``blind`` is raised instead; machines in ``unseen`` are not listed yet."""
         if self.blind is not None:
             raise self.blind
-        return [Machine(instance_id, provider_id) for instance_id, provider_id in self.running.items()]
+        self.looks += 1
+        return [Machine(name, provider_id) for name, provider_id in self.running.items() if name not in self.unseen]
 
     async def next_exit(self) -> Exit:
         """See :meth:`Provider.next_exit`."""

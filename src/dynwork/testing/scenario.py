@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dynwork.errors import DynworkError
-from dynwork.orchestrator.core.instance import Drained, Event, Gone, Launched
+from dynwork.orchestrator.core.instance import Drained, Event, Gone, Launched, intent
 from dynwork.orchestrator.core.job import Job
 from dynwork.orchestrator.store.commands import Grant, Pulse
 from dynwork.orchestrator.store.port import Store
@@ -196,7 +196,7 @@ class Story:
     async def _act_launch(self, line: Line) -> str:
         (name,) = line.words
         epoch, now = await self._drive.epoch(), self._drive.now
-        if await self._drive.store.intend(epoch, name, int(line.options.get("max", FLEET_MAX)), now) is None:
+        if await self._drive.store.intend(epoch, intent(name, now), int(line.options.get("max", FLEET_MAX))) is None:
             return "refused"
         await self._drive.store.instance_event(epoch, name, Launched(f"p-{name}"), now)
         return "launched"

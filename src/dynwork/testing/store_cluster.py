@@ -14,12 +14,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from dynwork.orchestrator.core import machine
-from dynwork.orchestrator.core.instance import Drained, Gone, Launched, Reported
+from dynwork.orchestrator.core.instance import (
+    Drained,
+    Gone,
+    Instance,
+    InstanceState,
+    Launched,
+    Noticed,
+    Reported,
+    intent,
+)
 from dynwork.orchestrator.core.job import JobState, Submission
 from dynwork.orchestrator.core.worker import Pace, Paces, WorkerFacts
 from dynwork.orchestrator.store.commands import Ask, Cancel, Heartbeat, Held, Report, Requeue, Round
 from dynwork.testing.store_driver import KIND, job_id, name_of, state_after
-from dynwork.testing.store_invariants import Invariants
+from dynwork.testing.store_invariants import INSTANCES_MAX, Invariants
 from dynwork.testing.store_strategies import (
     PACES,
     NamedLease,
@@ -154,13 +163,18 @@ class Cluster(Invariants):
 
     @rule(
         one=st.sampled_from(("i1", "i2", "i3")),
-        act=st.sampled_from((None, None, Launched("p"), Launched("p"), Reported(), Drained("idle"), Gone("lost"))),
+        act=st.sampled_from(
+            (None, None, "adopt", Launched("p"), Launched("p"), Reported(), Noticed("n"), Drained("idle"), Gone("lost"))
+        ),
         late=st.sampled_from((0, 0, 0, 1)),
     )
     def fleet(self, one: str, act: Any, late: int) -> None:
         epoch = self.leader_epoch - late
         if act is None:
-            self.both(lambda store: store.intend(epoch, one, 2, self.now))
+            self.both(lambda store: store.intend(epoch, intent(one, self.now), INSTANCES_MAX))
+        elif act == "adopt":
+            found = Instance(one, InstanceState.RUNNING, self.now, "p", self.now)
+            self.both(lambda store: store.adopt(epoch, found, INSTANCES_MAX, self.now))
         elif isinstance(act, Drained):
             self.both(lambda store: store.drain_if_idle(epoch, one, act.reason, self.now))
         else:
@@ -186,7 +200,8 @@ class Cluster(Invariants):
             for name, held in zip(advanced, self.held(advanced), strict=True)
         )
         paces = {"other" if done == 1 else KIND: Pace(40.0 + done, 9.0)}
-        return Heartbeat(worker, f"{worker}/{number}", paces, self.held(listed), checkpoints)
+        notice = "spot" if done == 2 else None
+        return Heartbeat(worker, f"{worker}/{number}", paces, self.held(listed), checkpoints, notice)
 
     def _ask(self, worker: str, number: str, paces: Paces, listed: list[str], done: list[str], facts: int) -> Ask:
         kinds = (KIND,) if facts == 0 else ()

@@ -109,19 +109,26 @@ def of_kind(name: str, kind: str, steps: int = STEPS) -> Submission:
 
 
 def ask(worker: str, holding: str = "", *, unreported: str = "", pace: Pace | Paces = ONE_LANE, **facts: str) -> Ask:
-    """An ask for work; ``facts`` may name ``kinds`` (separated by blanks) and ``instance_id``."""
+    """An ask for work; ``facts`` may name ``kinds`` (separated by blanks), ``instance_id`` and ``notice``."""
     worker_id, incarnation = worker_of(worker)
     kinds = tuple(facts.get("kinds", "").split())
-    said = WorkerFacts(worker_id, incarnation, paces_of(pace), kinds=kinds, instance_id=facts.get("instance_id"))
+    said = WorkerFacts(
+        worker_id,
+        incarnation,
+        paces_of(pace),
+        kinds=kinds,
+        instance_id=facts.get("instance_id"),
+        notice=facts.get("notice"),
+    )
     return Ask(said, helds(holding), helds(unreported))
 
 
-def heartbeat(worker: str, holding: str = "", pace: Pace | Paces = ONE_LANE) -> Heartbeat:
+def heartbeat(worker: str, holding: str = "", pace: Pace | Paces = ONE_LANE, notice: str | None = None) -> Heartbeat:
     """A heartbeat; leases in ``holding`` that say how far they are carry checkpoints."""
     worker_id, incarnation = worker_of(worker)
     advanced = [lease for lease in holding.split() if "@" in lease]
     checkpoints = tuple((held(lease), machine.Checkpointed(*reached(lease))) for lease in advanced)
-    return Heartbeat(worker_id, incarnation, paces_of(pace), helds(holding), checkpoints)
+    return Heartbeat(worker_id, incarnation, paces_of(pace), helds(holding), checkpoints, notice)
 
 
 def report(worker: str, lease: str, event: machine.Report) -> Report:
@@ -175,9 +182,11 @@ class StoreDriver:
         """Ask for work and return what was given, as ``j1#1 j2#1``."""
         return lease_names((await self.ask(worker, holding, pace=pace, **facts)).grants)
 
-    async def beat(self, worker: str, holding: str = "", pace: Pace | Paces = ONE_LANE) -> Pulse:
+    async def beat(
+        self, worker: str, holding: str = "", pace: Pace | Paces = ONE_LANE, notice: str | None = None
+    ) -> Pulse:
         """Send a heartbeat; see :func:`heartbeat`."""
-        return (await self.commit(Round(heartbeats=[heartbeat(worker, holding, pace)]))).pulses[0]
+        return (await self.commit(Round(heartbeats=[heartbeat(worker, holding, pace, notice)]))).pulses[0]
 
     async def complete(self, worker: str, lease: str) -> Verdict:
         """Report a chain complete."""

@@ -8,9 +8,11 @@ here are true: jobs only go forward, none is lost, and whoever follows the feed 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 
+from dynwork.orchestrator.core.instance import COUNTED, Instance
 from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.store.port import Store
 from dynwork.orchestrator.store.values import FeedPage, Tail, Totals
@@ -19,6 +21,7 @@ from dynwork.testing.store_pages import listed
 from dynwork.testing.store_strategies import NAMES, OWNERS, RULES
 from dynwork.testing.store_twins import Twins
 
+INSTANCES_MAX = 2
 WHOSE = (*OWNERS, None)
 """In whose name one may ask: of an owner, or of everybody."""
 
@@ -45,17 +48,17 @@ class Invariants(RuleBasedStateMachine):
 
     @invariant()
     def reads_are_equal(self) -> None:
-        async def everything(store: Store) -> tuple[list[Job | None], Totals, object]:
+        async def everything(store: Store) -> tuple[list[Job | None], Totals, Sequence[Instance], object]:
             jobs = [await store.job(owner, job_id(name)) for owner in OWNERS for name in NAMES]
             newest = [await store.newest_succeeded(owner, 3) for owner in WHOSE]
             lists = [await listed(store, owner, state, 2) for owner in WHOSE for state in (None, *JobState)]
-            fleet = (await store.workers(), await store.instances(), await store.leadership())
-            rest = (newest, lists, fleet, await store.next_due(self.now))
-            return jobs, await store.totals(), rest
+            rest = (newest, lists, await store.workers(), await store.leadership(), await store.next_due(self.now))
+            return jobs, await store.totals(), await store.instances(), rest
 
         answer = self.both(everything)
         assert not isinstance(answer, str)
-        found, totals, _ = answer
+        found, totals, instances, _ = answer
+        assert sum(one.state in COUNTED for one in instances) <= INSTANCES_MAX
         jobs = {job.job_id: job for job in found if job is not None}
         assert totals.queued + totals.leased + totals.succeeded + totals.dead + totals.cancelled == len(jobs)
         assert totals.submitted == len(jobs) + self.retired, "acknowledged = queued + leased + terminal"

@@ -45,6 +45,8 @@ class Failure(HeldRef):
 HELD_MAX = 20_000
 KINDS_MAX = 100
 Holding = Annotated[list[HeldRef], Field(max_length=HELD_MAX)]
+Notice = Annotated[Prose, Field(min_length=1, max_length=64)]
+"""Why the worker's machine is about to go."""
 Lanes = Annotated[int, Field(ge=1, le=65536)]
 
 
@@ -85,6 +87,7 @@ class LeaseAsk(WorkerMessage):
     pid: Annotated[int, Field(ge=0, le=2**62)] | None = None
     path: Annotated[Prose, Field(max_length=64)] | None = None
     started_at: Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)] | None = None
+    notice: Notice | None = None
 
 
 class LeasedJob(HeldRef):
@@ -117,6 +120,7 @@ class HeartbeatAsk(WorkerMessage):
     paces: Paces = Field(default_factory=dict)
     holding: Holding = Field(default_factory=list)
     checkpoints: Annotated[list[Checkpoint], Field(max_length=HELD_MAX)] = Field(default_factory=list)
+    notice: Notice | None = None
 
 
 class HeartbeatReply(Reply):

@@ -102,6 +102,8 @@ class Health(Shown):
     """`ok`, or not just now."""
     missing: str | None = None
     """What keeps it from its work; there only if something does."""
+    warning: str | None = None
+    """What somebody must mend although the role can do its work; there only if there is something."""
 
 
 class Problem(Shown):

@@ -88,4 +88,5 @@ class Asking:
             pid=me.pid,
             path=me.path,
             started_at=me.started_at,
+            notice=self._desk.notice,
         )

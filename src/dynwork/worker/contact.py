@@ -52,6 +52,7 @@ class Contact:
         self._clock = clock
         self._made = asyncio.Event()
         self._answered_at: float | None = None
+        self._served_at = clock.monotonic()
         self._log = logs.get("dynwork.worker").bind(worker_id=worker_id)
         self.trouble: str | None = "none has been asked yet"
         """Why the latest call failed; ``None`` after one that was answered."""
@@ -60,6 +61,11 @@ class Contact:
     def silent_s(self) -> float:
         """How long ago an orchestrator last answered, seconds; infinite before the first answer."""
         return math.inf if self._answered_at is None else self._clock.monotonic() - self._answered_at
+
+    @property
+    def unserved_s(self) -> float:
+        """How long ago an orchestrator last did what it was asked, seconds; counted from the start before the first."""
+        return self._clock.monotonic() - self._served_at
 
     async def call(self, path: str, reply: type[ReplyT], body: WorkerMessage, timeout_s: float) -> ReplyT:
         """Ask the orchestrators. Raises ``RefusedError`` if one refuses, ``UnavailableError`` if none answers."""
@@ -72,6 +78,7 @@ class Contact:
             self._reached()
             raise
         self._reached()
+        self._served_at = self._clock.monotonic()
         return answer
 
     async def pause(self, seconds: float) -> None:

@@ -60,6 +60,10 @@ class Desk:
         """An orchestrator said: hand everything back, ask no more."""
         self.stopping = False
         """This process is about to end: likewise."""
+        self.notice: str | None = None
+        """Why the machine is about to go, once it has said so: likewise."""
+        self.urgent = False
+        """The next heartbeat is due now."""
         self._ordered_at = 0.0
         self.work = asyncio.Event()
         """Chains may wait for a lane."""
@@ -77,7 +81,7 @@ class Desk:
     @property
     def handing_back(self) -> bool:
         """Whether every chain is to go back instead of on."""
-        return self.draining or self.stopping
+        return self.draining or self.stopping or self.notice is not None
 
     # -- what orchestrators say
     def obey(self, reply: LeaseReply | HeartbeatReply) -> None:
@@ -174,6 +178,16 @@ class Desk:
         """Hand everything back from now on: this process is about to end."""
         self.stopping = True
         self._ordered_at = self.clock.monotonic()
+        self.hand_back()
+
+    def take_notice(self, notice: str) -> None:
+        """Hand everything back from now on, and let it be known: the machine is about to go."""
+        self.notice = notice
+        self._ordered_at = self.clock.monotonic()
+        self._log.warning("under_notice", notice=notice, held=len(self.holding))
+        self.urgent = True
+        self.rhythm.set()
+        self.room.set()
         self.hand_back()
 
     def hand_back(self) -> None:

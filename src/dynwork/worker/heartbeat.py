@@ -45,10 +45,11 @@ class Heartbeat:
         Says when that was to be, which is a little earlier, on the clock's monotonic scale.
         """
         began = self._clock.monotonic()
-        while (left_s := began + self._desk.heartbeat_s - self._clock.monotonic()) > 0:
+        while (left_s := began + self._desk.heartbeat_s - self._clock.monotonic()) > 0 and not self._desk.urgent:
             self._desk.rhythm.clear()
             await wait_for_event(self._clock, self._desk.rhythm, left_s)
-        return began + self._desk.heartbeat_s
+        self._desk.urgent = False
+        return min(began + self._desk.heartbeat_s, self._clock.monotonic())
 
     async def beat(self) -> bool:
         """Send one heartbeat and obey the answer; say whether there was one."""
@@ -77,4 +78,5 @@ class Heartbeat:
             paces=pace.told(),
             holding=[held.ref for held in holding],
             checkpoints=holding.checkpoints(),
+            notice=self._desk.notice,
         )

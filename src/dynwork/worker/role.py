@@ -27,6 +27,7 @@ from dynwork.worker.asking import Asking
 from dynwork.worker.contact import Contact
 from dynwork.worker.desk import Desk, Identity
 from dynwork.worker.heartbeat import Heartbeat
+from dynwork.worker.interruption import Notices
 from dynwork.worker.lane_groups import ProcessLanes, ThreadLanes
 from dynwork.worker.lanes import Lanes, slots_of
 from dynwork.worker.metrics import Metrics
@@ -41,17 +42,24 @@ log = logs.get("dynwork.worker")
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the composition root builds for a worker. ``uniform`` draws from [0, 1)."""
+    """What the composition root builds for a worker. ``uniform`` draws from [0, 1).
+
+    ``notices``: where the machine tells of its own end, if it does.
+    """
 
     orchestrators: Orchestrators
     clock: Clock
     uniform: Callable[[], float]
     new_id: Callable[[], str]
     kinds: Mapping[str, Kind]
+    notices: Notices | None = None
 
 
 async def run(settings: WorkerSettings, outside: Outside, listener: socket.socket, stop: Stop) -> None:
-    """Run a worker until ``stop``. Raises ``ConfigurationError`` if lanes cannot run on this machine."""
+    """Run a worker until ``stop``. Raises ``ConfigurationError`` if lanes cannot run on this machine.
+
+    Raises ``OrphanedError`` (in an ``ExceptionGroup``) when no orchestrator has served it for too long.
+    """
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     identity = identify(settings, outside)
@@ -64,11 +72,13 @@ async def run(settings: WorkerSettings, outside: Outside, listener: socket.socke
     lanes = _lanes(settings, desk)
     parts = loop.Parts(
         desk,
+        contact,
         lanes,
         Asking(desk, contact, outside.clock, outside.uniform),
         Heartbeat(desk, contact, outside.clock, outside.uniform),
         Reporting(desk, contact, outside.clock, outside.uniform),
     )
+    rules = loop.Rules(settings.worker_stop_s, settings.orphan_s, outside.notices)
     served = Stop()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve(pages, listener, served))
@@ -76,7 +86,7 @@ async def run(settings: WorkerSettings, outside: Outside, listener: socket.socke
         try:
             await lanes.calibrate(outside.kinds[DEFAULT_KIND], settings.worker_calibration_s)
             log.info("worker_started", worker_id=identity.worker_id, url=url_of(listener), **_figures(identity, pace))
-            await loop.run(parts, stop, outside.clock, settings.worker_stop_s)
+            await loop.run(parts, stop, outside.clock, rules)
         finally:
             await lanes.close()
         watching.cancel()

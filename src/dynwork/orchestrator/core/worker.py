@@ -43,7 +43,10 @@ def updated(known: Paces, said: Paces) -> Paces:
 
 @dataclass(frozen=True, slots=True)
 class WorkerFacts:
-    """What a worker says of itself when it asks for work. ``kinds`` empty: it takes any kind."""
+    """What a worker says of itself when it asks for work. ``kinds`` empty: it takes any kind.
+
+    ``notice``: why its machine is about to go, once it has been told so; from then on it takes nothing.
+    """
 
     worker_id: str
     incarnation: str
@@ -54,6 +57,7 @@ class WorkerFacts:
     pid: int | None = None
     path: str | None = None
     started_at: Instant | None = None
+    notice: str | None = None
 
     def pace(self, kind: str) -> Pace:
         """How fast it is at ``kind``."""

@@ -1,13 +1,15 @@
 """Observe, plan, act: keeps as many machines as the work ahead needs.
 
-Level-triggered: every tick looks at what is (store, provider), mends the differences (:mod:`.reconcile`), asks the pure
-rules for a plan (:mod:`dynwork.orchestrator.core.scaling`) and carries it out. Nothing is remembered that matters: an
-orchestrator that dies between any two lines is replaced by one that sees the same and goes on.
+Level-triggered: every tick looks at what is, mends the differences (:mod:`.reconcile`), asks the pure rules for a plan
+(:mod:`dynwork.orchestrator.core.scaling`) and carries it out (:mod:`.launching`). Nothing is remembered that matters:
+an orchestrator that dies between any two lines is replaced by one that sees the same and goes on.
 
-The order of a launch is what makes it loss-proof: the intent is stored (under the leader's epoch, counted against the
-maximum), then the provider is called with the instance's id as its token, then the reply is stored. An intent without
-a reply is asked for again with the same id. An end goes the other way: marked draining together with "holds no lease",
-then terminated, repeatedly, and over when the machine is seen to be gone.
+The store's rows are the ledger and are read at every tick; what the provider has is looked at now and then, and at once
+when there is something to see (:mod:`.lookout`).
+
+An end goes the other way round than a launch: marked draining together with "holds no lease", then terminated,
+repeatedly, and over when the machine is seen to be gone. A machine under notice (the provider will take it back) gets
+no work, hands back what it has, and no longer counts, so that its successor is launched at once; then it is ended, too.
 
 Only the leader acts, and only on a fresh sight: when the store or the provider cannot be seen, the tick changes
 nothing.
@@ -16,26 +18,25 @@ nothing.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from dynwork import logs
 from dynwork.clock import Clock, wait_for_event
-from dynwork.errors import FleetError, FleetUnclearError, StaleLeaderError, StoreUnavailableError
-from dynwork.ids import new_id
+from dynwork.errors import FleetError, StaleLeaderError, StoreUnavailableError
 from dynwork.orchestrator.core import scaling
-from dynwork.orchestrator.core.instance import Gone, Instance, InstanceState, Launched, Reported
-from dynwork.orchestrator.core.retry import RetryPolicy, delay_s
+from dynwork.orchestrator.core.instance import Gone, Instance, InstanceState, Launched, Noticed, Reported
 from dynwork.orchestrator.core.scaling import Demand, Plan, ScalingPolicy
-from dynwork.orchestrator.fleet.provider import Exit, Provider
-from dynwork.orchestrator.fleet.reconcile import Reconciler, Sight, members
+from dynwork.orchestrator.fleet.launching import Launcher
+from dynwork.orchestrator.fleet.lookout import Lookout
+from dynwork.orchestrator.fleet.provider import Exit, Machine, Provider, Trouble
+from dynwork.orchestrator.fleet.reconcile import Reconciler, Sight, by_instance, is_unsettled, members
+from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.store.port import Store
 
 log = logs.get("dynwork.fleet")
-
-LAUNCH_BACKOFF = RetryPolicy(backoff_s=2.0, backoff_s_max=120.0)
-"""After launches that failed, or machines that ended before they were of use: half of this, doubling."""
 
 WorkerGone = Callable[[str], Awaitable[object]]
 """Told the id of a worker whose process is known to be dead."""
@@ -54,36 +55,61 @@ class Leadership(Protocol):
 class FleetRules:
     """How the fleet is run; durations in seconds.
 
-    A sight that took longer than ``sight_s_max`` to get is stale. A worker not heard of for ``silent_s``, two
-    heartbeats, no longer vouches for a machine that the provider does not list. ``worker_gone``: how leases of dead
-    workers are given back at once; ``None`` leaves them to expire.
+    A sight that took longer than ``sight_s_max`` to get is stale. The provider is asked every ``look_s``, and every
+    ``settle_s`` while there is something to see; its list may lag by ``apart_s``. A worker not heard of for
+    ``silent_s``, two heartbeats, no longer vouches for a machine that the provider does not list. ``worker_gone``: how
+    leases of dead workers are given back at once; ``None`` leaves them to expire.
     """
 
     policy: ScalingPolicy = field(default_factory=ScalingPolicy)
     tick_s: float = 1.0
+    look_s: float = 0.0
+    settle_s: float = 0.0
+    apart_s: float = 0.0
     sight_s_max: float = 5.0
     silent_s: float = 6.0
     worker_gone: WorkerGone | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the fleet is run with. ``metrics``: of this orchestrator, if anybody reads them."""
+
+    store: Store
+    provider: Provider
+    clock: Clock
+    metrics: Metrics | None = None
+
+
 class Autoscaler:
     """Runs the fleet while this orchestrator leads."""
 
-    def __init__(
-        self, store: Store, provider: Provider, leader: Leadership, clock: Clock, rules: FleetRules | None = None
-    ) -> None:
-        self._store = store
-        self._provider = provider
+    def __init__(self, outside: Outside, leader: Leadership, rules: FleetRules | None = None) -> None:
+        self._store = outside.store
+        self._provider = outside.provider
+        self._clock = outside.clock
         self._leader = leader
-        self._clock = clock
         self._rules = rules or FleetRules()
+        self._launcher = Launcher(outside.store, outside.provider, outside.clock, outside.metrics)
         self._epoch: int | None = None
-        self._reconciler = Reconciler(self._rules.silent_s)
         self._wake = asyncio.Event()
-        self._failures = 0
-        self._launch_after = 0.0
+        self._begin_anew()
         self.decision: str | None = None
         """The latest decision, in words and with its numbers."""
+
+    def _begin_anew(self) -> None:
+        """What was seen under an earlier leadership may be long ago."""
+        rules = self._rules
+        self._reconciler = Reconciler(rules.silent_s, rules.apart_s)
+        self._told_at: dict[str, float] = {}
+        self._lookout = Lookout(self._provider, self._clock, rules.look_s, rules.settle_s)
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What nobody but a person can mend, and keeps the fleet from growing; ``None`` while another leads."""
+        if self._leader.epoch is None:
+            return None
+        return self._launcher.trouble or self._lookout.trouble
 
     async def run(self) -> None:
         """Tick until cancelled; a machine that ends unasked is answered at once."""
@@ -100,8 +126,9 @@ class Autoscaler:
         if epoch is None:
             self._decide("wait: another orchestrator leads")
             return
-        if epoch != self._epoch:  # what was seen under an earlier leadership may be long ago
-            self._epoch, self._reconciler = epoch, Reconciler(self._rules.silent_s)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._begin_anew()
         try:
             began = self._clock.monotonic()
             sight = await self._look()
@@ -110,6 +137,7 @@ class Autoscaler:
                 return
             await self._repair(epoch, sight)
             sight = replace(sight, instances=await self._store.instances())
+            await self._end_noticed(epoch, sight)
             await self._end_overdue(epoch, sight)
             demand = Demand((await self._store.totals()).backlog)
             await self._act(epoch, scaling.plan(demand, members(sight), self._rules.policy, sight.now))
@@ -120,88 +148,95 @@ class Autoscaler:
 
     async def _look(self) -> Sight:
         """Machines before rows: a row is older than its machine, so what has no row now is a stranger indeed."""
-        machines = {machine.instance_id: machine for machine in await self._provider.machines()}
+        machines = await self._lookout.machines()
         instances = await self._store.instances()
         workers = {w.facts.instance_id: w for w in await self._store.workers() if w.facts.instance_id is not None}
-        return Sight(self._clock.now(), instances, workers, machines)
+        sight = Sight(self._clock.now(), instances, workers, *by_instance(machines, instances))
+        if machines is not None:
+            self._told_at = {
+                m.provider_id: at for m in machines if (at := self._told_at.get(m.provider_id)) is not None
+            }
+        self._lookout.expects = is_unsettled(sight, self._rules.silent_s)
+        return sight
 
     # -- mending
     async def _repair(self, epoch: int, sight: Sight) -> None:
-        repairs = self._reconciler.compare(sight)
+        repairs = self._reconciler.compare(sight, forsaken=self._launcher.forsaken)
         rows = {row.instance_id: row for row in sight.instances}
         for instance_id, reason in repairs.gone:
             worker = sight.workers.get(instance_id)
             await self._tell_worker_gone(worker.facts.worker_id if worker else None)
             await self._gone(epoch, rows[instance_id], reason)
+        for machine in repairs.launched:
+            await self._store.instance_event(epoch, machine.instance_id, Launched(machine.provider_id), sight.now)
         for instance_id in repairs.reported:
             await self._store.instance_event(epoch, instance_id, Reported(), sight.now)
-            self._failures = 0
+            self._launcher.reported()
+        for instance_id, notice in repairs.noticed:
+            await self._store.instance_event(epoch, instance_id, Noticed(notice), sight.now)
+            log.warning("machine_noticed", instance_id=instance_id, reason=notice)
         for machine in repairs.adopt:
-            await self._adopt(epoch, machine.instance_id, machine.provider_id)
-        for instance_id in repairs.end:
-            if instance_id not in rows:  # a stranger, which a later leader may have adopted: this checks the epoch
-                await self._store.instance_event(epoch, instance_id, Gone("stranger"), sight.now)
-            await self._terminate(instance_id)
-        if not self._backing_off_s():
-            for instance_id in repairs.launch:
-                await self._launch(epoch, rows[instance_id])
+            await self._adopt(epoch, machine, sight.now)
+        for machine in repairs.strangers:  # which a later leader may have adopted: this checks the epoch
+            await self._store.instance_event(epoch, machine.instance_id, Gone("stranger"), sight.now)
+        for machine in (*repairs.end, *repairs.strangers):
+            await self._terminate(machine)
+        for instance_id in repairs.launch:
+            await self._launcher.again(epoch, rows[instance_id])
 
-    async def _adopt(self, epoch: int, instance_id: str, provider_id: str) -> None:
-        now = self._clock.now()
-        row = await self._store.intend(epoch, instance_id, self._rules.policy.fleet_max, now)
-        if row is None or row.state is InstanceState.ENDED:
-            log.warning("stranger_ended", instance_id=instance_id, provider_id=provider_id)
-            await self._terminate(instance_id)
-            return
-        await self._store.instance_event(epoch, instance_id, Launched(provider_id), now)
-        await self._store.instance_event(epoch, instance_id, Reported(), now)
-        log.warning("stranger_adopted", instance_id=instance_id, provider_id=provider_id)
+    async def _adopt(self, epoch: int, machine: Machine, now: float) -> None:
+        found = Instance(machine.instance_id, InstanceState.RUNNING, now, machine.provider_id, now)
+        row = await self._store.adopt(epoch, found, self._rules.policy.fleet_max, now)
+        log.warning("stranger_adopted", instance_id=machine.instance_id, state=row.state, reason=row.reason)
+
+    async def _end_noticed(self, epoch: int, sight: Sight) -> None:
+        """End what was given up, once it holds nothing."""
+        for row in sight.instances:
+            if row.state is InstanceState.NOTICED:
+                await self._end_if_idle(epoch, row, row.reason or "noticed")
 
     async def _end_overdue(self, epoch: int, sight: Sight) -> None:
+        rows = {row.instance_id: row for row in sight.instances}
         for member in scaling.overdue(members(sight), self._rules.policy, sight.now):
             reason = f"{member.state}: not heard of for {sight.now - member.since:.0f} s"
-            if await self._store.drain_if_idle(epoch, member.instance_id, reason, sight.now):
+            if await self._end_if_idle(epoch, rows[member.instance_id], reason):
                 log.warning("machine_overdue", instance_id=member.instance_id, reason=reason)
-                await self._terminate(member.instance_id)
-                self._failed(reason)
+                self._launcher.failed(reason)
 
     # -- acting
     async def _act(self, epoch: int, plan: Plan) -> None:
-        waiting_s = self._backing_off_s()
-        if plan.launch and waiting_s:
-            self._decide(f"hold: {self._failures} launches failed in a row, next in {waiting_s:.1f} s; {plan.decision}")
-            return
-        self._decide(plan.decision, acts=bool(plan.launch or plan.drain))
-        for _ in range(plan.launch):
-            now = self._clock.now()
-            row = await self._store.intend(epoch, new_id(), self._rules.policy.fleet_max, now)
-            if row is None or not await self._launch(epoch, row):
-                break
+        if plan.launch and self._launcher.hold is None:
+            self._decide(plan.decision, acts=True)
+            await self._launcher.launch(epoch, plan.launch, self._rules.policy.fleet_max)
+            self._lookout.expects = True
+        hold = self._launcher.hold
+        if plan.launch and hold is not None:
+            self._decide(f"hold: {hold}; {plan.decision}")
+        elif not plan.launch:
+            self._decide(plan.decision, acts=bool(plan.drain))
+        rows = {row.instance_id: row for row in await self._store.instances()} if plan.drain else {}
         for instance_id in plan.drain:
-            if await self._store.drain_if_idle(epoch, instance_id, "idle", self._clock.now()):
-                await self._terminate(instance_id)
+            if instance_id in rows:
+                await self._end_if_idle(epoch, rows[instance_id], "idle")
 
-    async def _launch(self, epoch: int, row: Instance) -> bool:
-        """Ask for the machine of a stored intent; say whether it was answered."""
-        try:
-            provider_id = await self._provider.launch(row.instance_id)
-        except FleetError as error:
-            log.warning("launch_failed", instance_id=row.instance_id, code=error.code, detail=error.detail)
-            self._failed(f"{error.code}: {error.detail}")
-            if not isinstance(error, FleetUnclearError):  # else it may exist: the intent stays, and is asked for again
-                await self._store.instance_event(
-                    epoch, row.instance_id, Gone(f"{error.code}: {error.detail}"), self._clock.now()
-                )
+    async def _end_if_idle(self, epoch: int, row: Instance, reason: str) -> bool:
+        """End a machine unless it holds a lease; say whether it did not."""
+        if not await self._store.drain_if_idle(epoch, row.instance_id, reason, self._clock.now()):
             return False
-        await self._store.instance_event(epoch, row.instance_id, Launched(provider_id), self._clock.now())
-        log.info("machine_launched", instance_id=row.instance_id, provider_id=provider_id)
+        if row.provider_id is not None:
+            await self._terminate(Machine(row.instance_id, row.provider_id))
         return True
 
-    async def _terminate(self, instance_id: str) -> None:
+    async def _terminate(self, machine: Machine) -> None:
+        now = self._clock.monotonic()
+        if now - self._told_at.get(machine.provider_id, -math.inf) < self._rules.settle_s:
+            return
+        self._told_at[machine.provider_id] = now
+        self._lookout.expects = True
         try:
-            await self._provider.terminate(instance_id)
-        except FleetError as error:  # it is still listed at the next tick, and asked to end again
-            log.warning("terminate_failed", instance_id=instance_id, code=error.code, detail=error.detail)
+            await self._provider.terminate(machine)
+        except FleetError as error:  # it is still listed at the next look, and asked to end again
+            log.warning("terminate_failed", instance_id=machine.instance_id, code=error.code, detail=error.detail)
 
     # -- losses
     async def _watch_exits(self) -> None:
@@ -226,23 +261,16 @@ class Autoscaler:
                 await self._gone(epoch, row, exited.reason)
 
     async def _gone(self, epoch: int, row: Instance, reason: str) -> None:
-        await self._store.instance_event(epoch, row.instance_id, Gone(reason), self._clock.now())
-        if row.state in (InstanceState.INTENDED, InstanceState.BOOTING):
-            self._failed(reason)
+        now = self._clock.now()
+        after = await self._store.instance_event(epoch, row.instance_id, Gone(reason), now)
+        self._launcher.forsaken.discard(row.instance_id)
+        never_of_use = row.state in (InstanceState.INTENDED, InstanceState.BOOTING)
+        if never_of_use and after is not None and after.ended_at == now:  # else it was noted before
+            self._launcher.failed(reason)
 
     async def _tell_worker_gone(self, worker_id: str | None) -> None:
         if self._rules.worker_gone is not None and worker_id is not None:
             await self._rules.worker_gone(worker_id)
-
-    # -- launches that fail
-    def _failed(self, why: str) -> None:
-        self._failures += 1
-        wait_s = delay_s(LAUNCH_BACKOFF, self._failures, 0.0)
-        self._launch_after = self._clock.monotonic() + wait_s
-        self._decide(f"hold: {self._failures} launches failed in a row ({why}), next in {wait_s:.1f} s")
-
-    def _backing_off_s(self) -> float:
-        return max(0.0, self._launch_after - self._clock.monotonic()) if self._failures else 0.0
 
     def _decide(self, decision: str, *, acts: bool = False) -> None:
         if decision != self.decision:

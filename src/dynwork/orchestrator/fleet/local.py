@@ -27,6 +27,7 @@ from dynwork.clock import Clock
 from dynwork.errors import FleetCapacityError, FleetDeniedError, FleetTemplateError, FleetUnclearError
 from dynwork.orchestrator.fleet.logfiles import LogFiles
 from dynwork.orchestrator.fleet.pidfiles import MARKER, PidFile, PidFiles
+from dynwork.orchestrator.fleet.places import Places
 from dynwork.orchestrator.fleet.provider import Exit, Machine
 from dynwork.settings import child_environment
 
@@ -34,6 +35,9 @@ log = logs.get("dynwork.fleet.local")
 
 KILL_AFTER_S = 6.0
 """A worker hands its work back within 5 s of SIGTERM; one that is still there after this is killed, seconds."""
+HERE = "here"
+FULL_S = 5.0
+"""How long nothing is started after this machine had no room for one more process, seconds."""
 EXITS_MAX = 1000
 """Hints that wait to be heard; beyond, they are dropped: the next look shows the same."""
 NOT_FOR_WORKERS = ("DYNWORK_PARENT_FD", "DYNWORK_API_TOKEN", "DYNWORK_API_KEYS", "DYNWORK_API_KEY", "DYNWORK_STORE_URL")
@@ -89,6 +93,7 @@ class LocalProvider:
         self._setup = setup
         self._clock = clock
         self._command = list(command or (sys.executable, "-m", "dynwork.worker"))
+        self._places = Places((HERE,), clock, FULL_S)
         self._files = PidFiles(setup.pid_dir)
         self._files.make()
         self._logs = LogFiles(setup.data_dir / "logs")
@@ -97,8 +102,19 @@ class LocalProvider:
         self._told_at: dict[str, float] = {}
         self._exits: asyncio.Queue[Exit] = asyncio.Queue(EXITS_MAX)
 
-    async def launch(self, instance_id: str) -> str:
+    def place(self) -> str:
+        """See :meth:`Provider.place`."""
+        return self._places.best()
+
+    async def launch(self, instance_id: str, placement: str) -> str:
         """See :meth:`Provider.launch`."""
+        try:
+            return self._launch(instance_id)
+        except FleetCapacityError:
+            self._places.refused([placement])
+            raise
+
+    def _launch(self, instance_id: str) -> str:
         with _unclear_without_files():
             file = self._files.read(instance_id)
             if file is not None and self._files.exists(file):
@@ -113,8 +129,9 @@ class LocalProvider:
                     self._start(instance_id, lock_fd)
             return instance_id
 
-    async def terminate(self, instance_id: str) -> None:
+    async def terminate(self, machine: Machine) -> None:
         """See :meth:`Provider.terminate`."""
+        instance_id = machine.instance_id
         with _unclear_without_files():
             file = self._files.read(instance_id)
             process = self._files.process(file) if file is not None else None

@@ -16,6 +16,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from dynwork.orchestrator.core import machine
+from dynwork.orchestrator.core.instance import LEAVING
 from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState
 from dynwork.orchestrator.store import tables, tally
@@ -35,7 +36,6 @@ from dynwork.orchestrator.store.values import Rules
 
 LIMIT_NONE = 2**31 - 1
 """More leases than one worker can hold."""
-_LEAVING = ("draining", "ended")
 
 _j, _w = tables.job.c, tables.worker.c
 _JOBS_BY_ID = SELECT_JOB.where(_j.job_id.in_(bindparam("ids", expanding=True))).order_by(_j.job_id).with_for_update()
@@ -111,7 +111,7 @@ class Batch:
         """
         for ids in in_lists(instance_id for instance_id in instance_ids if instance_id is not None):
             for row in self.conn.execute(_INSTANCES, {"ids": ids}):
-                if row.state in _LEAVING:
+                if row.state in LEAVING:
                     self.leaving.add(row.instance_id)
 
     def leased_to(self, worker_ids: Iterable[str], limit: int | None = None) -> list[str]:

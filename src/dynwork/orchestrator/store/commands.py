@@ -7,13 +7,13 @@ How they are carried out together (one transaction, one ``now``, in which order)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dynwork.errors import DynworkError
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Job, Submission
 from dynwork.orchestrator.core.machine import Verdict
-from dynwork.orchestrator.core.worker import Paces, WorkerFacts
+from dynwork.orchestrator.core.worker import Paces, WorkerFacts, updated
 
 
 # --- what is asked of a round ----------------------------------------------------------------------------------------
@@ -50,9 +50,10 @@ class Heartbeat:
     is not the worker's latest renews nothing and hears that all it holds is stale; a worker that the store does not
     know is registered. ``holding`` names no lease twice.
 
-    Whoever is heard of is ``ready``, or ``draining`` if its instance is draining or ended. A draining worker keeps what
-    is leased to it, but is given nothing: no new work, no lost grants, and what had expired stays expired (it is not
-    told ``stale``: the release that the drain asks for still counts). So a worker that was found idle stays idle.
+    Whoever is heard of is ``ready``, or ``draining`` if it is under ``notice`` or its instance is noticed, draining or
+    ended. A draining worker keeps what is leased to it, but is given nothing: no new work, no lost grants, and what had
+    expired stays expired (it is not told ``stale``: the release that the drain asks for still counts). So a worker that
+    was found idle stays idle.
     """
 
     worker_id: str
@@ -60,11 +61,13 @@ class Heartbeat:
     paces: Paces
     holding: tuple[Held, ...] = ()
     checkpoints: tuple[tuple[Held, machine.Checkpointed], ...] = ()
+    notice: str | None = None
 
-    @property
-    def facts(self) -> WorkerFacts:
-        """All that is known of a worker that was never heard of before."""
-        return WorkerFacts(self.worker_id, self.incarnation, self.paces)
+    def facts(self, known: WorkerFacts | None) -> WorkerFacts:
+        """Return what is known of the worker after this, and was before (``None``: it was never heard of)."""
+        if known is None:
+            return WorkerFacts(self.worker_id, self.incarnation, self.paces, notice=self.notice)
+        return replace(known, paces=updated(known.paces, self.paces), notice=self.notice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,11 @@ class Ask:
     facts: WorkerFacts
     holding: tuple[Held, ...] = ()
     unreported: tuple[Held, ...] = ()
+
+    @property
+    def worker_id(self) -> str:
+        """Who asks."""
+        return self.facts.worker_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from dynwork.orchestrator.core import instance as instances
 from dynwork.orchestrator.core.instance import Drained, Instance, InstanceState
@@ -13,8 +13,9 @@ from dynwork.orchestrator.store.rows import LEASED, instance_columns, instance_o
 
 _i, _j, _w = tables.instance.c, tables.job.c, tables.worker.c
 _ONE = select(*_i).where(_i.instance_id == bindparam("instance_id")).with_for_update()
-_LIVING = select(func.count()).select_from(tables.instance).where(_i.state != "ended")
+_COUNTED = select(func.count()).select_from(tables.instance).where(_i.state != "ended", _i.state != "noticed")
 _INSERT = insert(tables.instance)
+_FORGET = delete(tables.instance).where(_i.state == "ended", _i.ended_at < bindparam("before"))
 _UPDATE = (
     update(tables.instance)
     .where(_i.instance_id == bindparam("at"))
@@ -32,17 +33,28 @@ _DRAIN_WORKERS = (
 )
 
 
-def intend(conn: Connection, epoch: int, instance_id: str, fleet_max: int, now: Instant) -> Instance | None:
+def intend(conn: Connection, epoch: int, intent: Instance, fleet_max: int) -> Instance | None:
     """See :meth:`dynwork.orchestrator.store.port.Store.intend`."""
     leadership.check(conn, epoch)
-    known = _instance(conn, instance_id)
+    known = _instance(conn, intent.instance_id)
     if known is not None:
         return known
-    if (conn.scalar(_LIVING) or 0) >= fleet_max:
+    if not _has_place(conn, fleet_max):
         return None
-    intent = Instance(instance_id, InstanceState.INTENDED, now)
     conn.execute(_INSERT, instance_columns(intent))
     return intent
+
+
+def adopt(conn: Connection, epoch: int, found: Instance, fleet_max: int, now: Instant) -> Instance:
+    """See :meth:`dynwork.orchestrator.store.port.Store.adopt`."""
+    leadership.check(conn, epoch)
+    known = _instance(conn, found.instance_id)
+    after = instances.adopted(found, known, now, has_place=known is not None or _has_place(conn, fleet_max))
+    if known is None:
+        conn.execute(_INSERT, instance_columns(after))
+    else:
+        _write(conn, after)
+    return after
 
 
 def instance_event(
@@ -70,12 +82,21 @@ def drain_if_idle(conn: Connection, epoch: int, instance_id: str, reason: str, n
     if set(conn.scalars(_WORKERS_ON, {"instance_id": instance_id})) - set(worker_ids):
         return False  # one has registered since the workers were locked, and may have been given work: another time
     after = instances.step(before, Drained(reason), now)
-    if after.state is not InstanceState.DRAINING:
+    if after.state not in (InstanceState.DRAINING, InstanceState.NOTICED):
         return False
     _write(conn, after)
     if worker_ids:
         conn.execute(_DRAIN_WORKERS, {"worker_ids": worker_ids})
     return True
+
+
+def forget(conn: Connection, before: Instant) -> None:
+    """Delete the instances that ended before ``before``."""
+    conn.execute(_FORGET, {"before": before})
+
+
+def _has_place(conn: Connection, fleet_max: int) -> bool:
+    return (conn.scalar(_COUNTED) or 0) < fleet_max
 
 
 def _instance(conn: Connection, instance_id: str) -> Instance | None:

@@ -14,7 +14,7 @@ from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Job, JobState, LeaseEnd, LeaseRef
 from dynwork.orchestrator.core.leasing import Hand
 from dynwork.orchestrator.core.machine import Verdict
-from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState, heard, updated
+from dynwork.orchestrator.core.worker import Worker, WorkerFacts, WorkerState, heard
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.claims import Queue, Waiting, claim_order
 from dynwork.orchestrator.store.commands import Ask, Grant, Heartbeat, Held, Pulse, Report
@@ -46,10 +46,7 @@ def heartbeat(batch: Batch, said: Heartbeat) -> Pulse:
     known = batch.workers.get(said.worker_id)
     if known is not None and known.facts.incarnation != said.incarnation:
         return Pulse(stale=said.holding)
-    facts = said.facts
-    if known is not None:
-        facts = replace(known.facts, paces=updated(known.facts.paces, said.paces))
-    drain = _heard(batch, facts, known) is WorkerState.DRAINING
+    drain = _heard(batch, said.facts(known.facts if known else None), known) is WorkerState.DRAINING
     if not drain:
         _renew(batch, said.holding, said.incarnation)
     for held, checkpoint in said.checkpoints:
@@ -117,8 +114,9 @@ def _wanted(kinds: Sequence[str], hand: Hand, queue: Queue) -> list[Waiting]:
 
 
 def _heard(batch: Batch, facts: WorkerFacts, known: Worker | None) -> WorkerState:
-    """Renew the row. The worker is draining while its instance is on its way out, else ready."""
-    state = WorkerState.DRAINING if facts.instance_id in batch.leaving else WorkerState.READY
+    """Renew the row. The worker is draining while its machine is on its way out, else ready."""
+    leaving = facts.notice is not None or facts.instance_id in batch.leaving
+    state = WorkerState.DRAINING if leaving else WorkerState.READY
     batch.put_worker(heard(facts, state, known, batch.now, batch.rules.leasing.lease_s))
     return state
 

@@ -89,6 +89,9 @@ class Acts:
             for url, (_, until) in list(work.books.orchestrators.items()):
                 if until < before:
                     del work.books.orchestrators[url]
+            for name, one in list(work.books.instances.items()):
+                if one.state is InstanceState.ENDED and (one.ended_at or 0.0) < before:
+                    del work.books.instances[name]
         return len(gone)
 
     async def instances(self) -> Sequence[Instance]:
@@ -97,16 +100,25 @@ class Acts:
         standing = [one for one in known if one.state is not InstanceState.ENDED]
         return sorted(standing, key=lambda one: (one.intended_at, one.instance_id))
 
-    async def intend(self, epoch: int, instance_id: str, fleet_max: int, now: Instant) -> Instance | None:
+    async def intend(self, epoch: int, intent: Instance, fleet_max: int) -> Instance | None:
         """See :meth:`Store.intend`."""
+        with self._act(epoch, intent.intended_at) as work:
+            instances = work.books.instances
+            if intent.instance_id in instances:
+                return instances[intent.instance_id]
+            if work.books.counted_instances >= fleet_max:
+                return None
+            instances[intent.instance_id] = intent
+        return intent
+
+    async def adopt(self, epoch: int, found: Instance, fleet_max: int, now: Instant) -> Instance:
+        """See :meth:`Store.adopt`."""
         with self._act(epoch, now) as work:
             instances = work.books.instances
-            if instance_id in instances:
-                return instances[instance_id]
-            if sum(one.state is not InstanceState.ENDED for one in instances.values()) >= fleet_max:
-                return None
-            instances[instance_id] = Instance(instance_id, InstanceState.INTENDED, now)
-        return instances[instance_id]
+            known = instances.get(found.instance_id)
+            has_place = work.books.counted_instances < fleet_max
+            instances[found.instance_id] = instance.adopted(found, known, now, has_place=has_place)
+        return instances[found.instance_id]
 
     async def instance_event(
         self, epoch: int, instance_id: str, event: instance.Event, now: Instant
@@ -128,7 +140,7 @@ class Acts:
             if known is None or any(books.leases_of(worker.facts.worker_id) for worker in its):
                 return False
             after = instance.step(known, Drained(reason), now)
-            if after.state is not InstanceState.DRAINING:
+            if after.state not in (InstanceState.DRAINING, InstanceState.NOTICED):
                 return False
             books.instances[instance_id] = after
             for worker in its:

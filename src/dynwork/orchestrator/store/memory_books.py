@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from dynwork.orchestrator.core.instance import Instance
+from dynwork.orchestrator.core.instance import COUNTED, Instance
 from dynwork.orchestrator.core.job import Instant, Job, JobState
 from dynwork.orchestrator.core.worker import Worker
 from dynwork.orchestrator.store.values import Leadership
@@ -37,6 +37,11 @@ class Books:
             instances=dict(self.instances),
             orchestrators=dict(self.orchestrators),
         )
+
+    @property
+    def counted_instances(self) -> int:
+        """How many instances count against the maximum."""
+        return sum(one.state in COUNTED for one in self.instances.values())
 
     def leases_of(self, worker_id: str) -> list[Job]:
         """The jobs leased to a worker, in claim order."""

@@ -18,11 +18,11 @@ from dynwork.errors import (
     QueueFullError,
 )
 from dynwork.orchestrator.core import machine
-from dynwork.orchestrator.core.instance import InstanceState
+from dynwork.orchestrator.core.instance import LEAVING
 from dynwork.orchestrator.core.job import Instant, Job, JobState, LeaseEnd, LeaseRef, Submission
 from dynwork.orchestrator.core.leasing import Hand
 from dynwork.orchestrator.core.machine import Verdict
-from dynwork.orchestrator.core.worker import WorkerFacts, WorkerState, heard, updated
+from dynwork.orchestrator.core.worker import WorkerFacts, WorkerState, heard
 from dynwork.orchestrator.store.commands import Ask, Cancel, Grant, Heartbeat, Held, Pulse, Report, Requeue
 from dynwork.orchestrator.store.memory_books import Books, claim_order
 from dynwork.orchestrator.store.values import Rules, Swept
@@ -32,7 +32,6 @@ LEASE_ENDS: dict[type[machine.Report], LeaseEnd] = {
     machine.Failed: LeaseEnd.FAILED,
     machine.Released: LeaseEnd.RELEASED,
 }
-NOT_TO_BE_GIVEN_WORK = frozenset({InstanceState.DRAINING, InstanceState.ENDED})
 
 
 class Transaction:
@@ -66,12 +65,9 @@ class Transaction:
     def heartbeat(self, beat: Heartbeat) -> Pulse:
         """Renew the worker's row; take its checkpoints; tell it what became of what it holds."""
         known = self.books.workers.get(beat.worker_id)
-        if known is None:
-            self._hear(WorkerFacts(beat.worker_id, beat.incarnation, beat.paces))
-        elif known.facts.incarnation != beat.incarnation:
+        if known is not None and known.facts.incarnation != beat.incarnation:
             return Pulse(stale=beat.holding)
-        else:
-            self._hear(replace(known.facts, paces=updated(known.facts.paces, beat.paces)))
+        self._hear(beat.facts(known.facts if known else None))
         drain = self._draining(beat.worker_id)
         if not drain:
             self._renew(beat.holding, beat.incarnation)
@@ -198,10 +194,10 @@ class Transaction:
         return next(same, None)
 
     def _hear(self, facts: WorkerFacts) -> None:
-        """The worker is there. It is draining while its instance is on its way out, else ready."""
+        """The worker is there. It is draining while its machine is on its way out, else ready."""
         known = self.books.workers.get(facts.worker_id)
         its_instance = self.books.instances.get(facts.instance_id or "")
-        leaving = its_instance is not None and its_instance.state in NOT_TO_BE_GIVEN_WORK
+        leaving = facts.notice is not None or (its_instance is not None and its_instance.state in LEAVING)
         state = WorkerState.DRAINING if leaving else WorkerState.READY
         lease_s = self._rules.leasing.lease_s
         self.books.workers[facts.worker_id] = heard(facts, state, known, self._now, lease_s)

@@ -154,7 +154,7 @@ class Store(Protocol):
         """Forget who has been gone since before ``before``; return how many workers that were.
 
         Workers: lost, without leases, and not seen since. Orchestrators: registered until then; what they counted goes
-        on to count. Raises ``StaleLeaderError``.
+        on to count. Instances: ended by then. Raises ``StaleLeaderError``.
         """
         ...
 
@@ -174,11 +174,20 @@ class Store(Protocol):
         """Return every instance that is not ``ended``, in order of intent."""
         ...
 
-    async def intend(self, epoch: int, instance_id: str, fleet_max: int, now: Instant) -> Instance | None:
-        """Store the intent to launch. ``None``, and nothing stored, if ``fleet_max`` instances are not ``ended`` yet.
+    async def intend(self, epoch: int, intent: Instance, fleet_max: int) -> Instance | None:
+        """Store the intent to launch, an instance ``intended``. ``None``, and nothing stored, if there is no place.
 
-        The same ``instance_id`` twice is the same intent: its instance is returned as it is now. Raises
-        ``StaleLeaderError``.
+        There is a place while fewer than ``fleet_max`` instances count
+        (:data:`~dynwork.orchestrator.core.instance.COUNTED`). The same ``instance_id`` twice is the same intent: its
+        instance is returned as it is now. Raises ``StaleLeaderError``.
+        """
+        ...
+
+    async def adopt(self, epoch: int, found: Instance, fleet_max: int, now: Instant) -> Instance:
+        """Take in a machine whose worker reports and that no living instance stands for; return the instance.
+
+        :func:`~dynwork.orchestrator.core.instance.adopted` says what becomes of it; a place is judged as by
+        :meth:`intend`. One that lives already is returned as it is. Raises ``StaleLeaderError``.
         """
         ...
 
@@ -192,7 +201,7 @@ class Store(Protocol):
         ...
 
     async def drain_if_idle(self, epoch: int, instance_id: str, reason: str, now: Instant) -> bool:
-        """Mark the instance and its worker draining, if the worker holds no lease; say whether it was done.
+        """Mark the instance (unless it is ``noticed``) and its worker draining, if that holds no lease; say if so.
 
         Checked and marked in one transaction, the worker's row first, as a claim does: a busy worker is never ended.
         An instance whose worker never reported has no lease; a worker that registers on it later is draining from the

@@ -48,7 +48,7 @@ def carry_out(conn: Connection, round_: Round, rules: Rules, now: Instant, shard
 def _lock(batch: Batch, round_: Round, standing: Iterable[str]) -> None:
     """Lock what the round will touch, except new jobs and the queue: workers, instances, then all the jobs at once."""
     commands: list[Heartbeat | Ask] = [*round_.heartbeats, *round_.asks]
-    holders = {said.facts.worker_id: said.facts for said in commands}
+    holders = {said.worker_id: said.facts if isinstance(said, Ask) else said.facts(None) for said in commands}
     batch.lock_workers([*holders, *(said.worker_id for said in round_.reports)])
     batch.enter_workers(holders)
     batch.lock_instances(

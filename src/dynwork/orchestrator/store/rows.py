@@ -160,6 +160,7 @@ def worker_of(row: Row[Any], leases: int = 0) -> Worker:
         pid=row.pid,
         path=row.path,
         started_at=row.started_at,
+        notice=row.notice,
     )
     return Worker(facts, WorkerState(row.state), row.lease_until, row.last_seen_at, row.busy_at, leases)
 
@@ -177,6 +178,7 @@ def worker_columns(worker: Worker) -> dict[str, object]:
         "pid": facts.pid,
         "path": facts.path,
         "started_at": facts.started_at,
+        "notice": facts.notice,
         "state": worker.state.value,
         "lease_until": worker.lease_until,
         "last_seen_at": worker.last_seen_at,
@@ -194,6 +196,7 @@ def instance_of(row: Row[Any]) -> Instance:
         row.launched_at,
         row.ended_at,
         row.reason,
+        row.placement or "",
     )
 
 
@@ -207,4 +210,5 @@ def instance_columns(instance: Instance) -> dict[str, object]:
         "launched_at": instance.launched_at,
         "ended_at": instance.ended_at,
         "reason": instance.reason,
+        "placement": instance.placement or None,
     }

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, exists, or_, select, update
 from dynwork.orchestrator.core import machine
 from dynwork.orchestrator.core.job import Instant
 from dynwork.orchestrator.core.worker import WorkerState
-from dynwork.orchestrator.store import leadership, registry, tables, tally
+from dynwork.orchestrator.store import fleet, leadership, registry, tables, tally
 from dynwork.orchestrator.store.batch import Batch
 from dynwork.orchestrator.store.rows import LEASED, in_lists
 from dynwork.orchestrator.store.values import Swept
@@ -88,7 +88,7 @@ def retire(batch: Batch, epoch: int, before: Instant, limit: int) -> int:
 
 
 def forget(batch: Batch, epoch: int, before: Instant) -> int:
-    """Delete lost workers that were last seen before ``before``, and orchestrators that were registered until then."""
+    """Delete lost workers last seen before ``before``, orchestrators registered until then, machines ended by then."""
     leadership.check(batch.conn, epoch)
     batch.lock_workers(batch.conn.scalars(_GONE, {"before": before}))
     gone = [
@@ -99,5 +99,6 @@ def forget(batch: Batch, epoch: int, before: Instant) -> int:
     for ids in in_lists(gone):
         batch.conn.execute(_FORGET, {"ids": ids})
     registry.forget(batch.conn, before)
+    fleet.forget(batch.conn, before)
     tally.fold(batch.conn, batch.shard, registry.known(batch.conn))
     return len(gone)

@@ -109,6 +109,7 @@ worker = Table(
     Column("pid", BigInteger),
     Column("path", String(64)),
     Column("started_at", Double),
+    Column("notice", String(64)),
     Column("state", String(16), nullable=False),
     Column("lease_until", Double, nullable=False),
     Column("last_seen_at", Double, nullable=False),
@@ -128,9 +129,11 @@ instance = Table(
     Column("launched_at", Double),
     Column("ended_at", Double),
     Column("reason", Text),
+    Column("placement", Text),
     PrimaryKeyConstraint("instance_id", name="instance_pk"),
 )
 _partial("instance_living", "state <> 'ended'", instance.c.intended_at)
+_partial("instance_ended", "state = 'ended'", instance.c.ended_at)
 
 cluster = Table(
     "cluster",

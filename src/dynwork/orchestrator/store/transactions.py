@@ -123,9 +123,13 @@ class Transactions(ABC):
         """See :meth:`Store.instances`."""
         return await self._read(reading.instances)
 
-    async def intend(self, epoch: int, instance_id: str, fleet_max: int, now: Instant) -> Instance | None:
+    async def intend(self, epoch: int, intent: Instance, fleet_max: int) -> Instance | None:
         """See :meth:`Store.intend`."""
-        return await self._write(lambda conn: fleet.intend(conn, epoch, instance_id, fleet_max, now))
+        return await self._write(lambda conn: fleet.intend(conn, epoch, intent, fleet_max))
+
+    async def adopt(self, epoch: int, found: Instance, fleet_max: int, now: Instant) -> Instance:
+        """See :meth:`Store.adopt`."""
+        return await self._write(lambda conn: fleet.adopt(conn, epoch, found, fleet_max, now))
 
     async def instance_event(self, epoch: int, instance_id: str, event: Event, now: Instant) -> Instance | None:
         """See :meth:`Store.instance_event`."""

@@ -11,6 +11,7 @@ from dynwork.testing.store_contract.kinds import KindContract
 from dynwork.testing.store_contract.leaders import LeaderContract
 from dynwork.testing.store_contract.leases import LeaseContract
 from dynwork.testing.store_contract.lists import ListContract
+from dynwork.testing.store_contract.notices import NoticeContract
 from dynwork.testing.store_contract.reports import ReportContract
 from dynwork.testing.store_contract.requeues import RequeueContract
 from dynwork.testing.store_contract.rounds import RoundContract
@@ -26,6 +27,7 @@ __all__ = [
     "LeaderContract",
     "LeaseContract",
     "ListContract",
+    "NoticeContract",
     "ReportContract",
     "RequeueContract",
     "RoundContract",

@@ -3,7 +3,7 @@
 # ruff: noqa: D102 — a test is described by its name
 from __future__ import annotations
 
-from dynwork.orchestrator.core.instance import Drained, Launched
+from dynwork.orchestrator.core.instance import Drained, Launched, intent
 from dynwork.orchestrator.core.job import JobState
 from dynwork.orchestrator.core.machine import Verdict
 from dynwork.orchestrator.core.worker import Pace, Worker, WorkerFacts, WorkerState
@@ -199,6 +199,6 @@ class WorkerContract(StoreContract):
 async def _launched(drive: StoreDriver) -> int:
     """Lead, and launch the instance ``i1``."""
     epoch = await drive.epoch()
-    await drive.store.intend(epoch, "i1", 4, drive.now)
+    await drive.store.intend(epoch, intent("i1", drive.now), 4)
     await drive.store.instance_event(epoch, "i1", Launched("p1"), drive.now)
     return epoch

@@ -1,0 +1,1 @@
+"""Workers on EC2 machines, launched from a launch template."""
