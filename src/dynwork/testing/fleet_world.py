@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dynwork.ids import new_id
 from dynwork.orchestrator.core.instance import InstanceState
 from dynwork.orchestrator.core.job import Chain, Job, Submission
-from dynwork.orchestrator.core.machine import Completed
+from dynwork.orchestrator.core.machine import Completed, Released
 from dynwork.orchestrator.core.scaling import ScalingPolicy
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
 from dynwork.orchestrator.fleet.autoscaler import Autoscaler, FleetRules, Outside
@@ -32,7 +33,8 @@ class Leader:
 class World:
     """An orchestrator's fleet side, and workers that do what a test says."""
 
-    def __init__(self, store: MemoryStore | None = None, *, shortcut: bool = True) -> None:
+    def __init__(self, store: MemoryStore | None = None, *, shortcut: bool = True, **rules: Any) -> None:
+        """``shortcut``: leases of dead workers are given back at once; ``rules``: changes to :class:`FleetRules`."""
         self.clock = FakeClock()
         self.store = store or MemoryStore()
         self.provider = ScriptedProvider()
@@ -40,11 +42,14 @@ class World:
         self.gone: list[str] = []
         self.holding: dict[str, list[Job]] = {}
         self.shortcut = shortcut
+        self.rules = rules
+        self.notices: dict[str, str] = {}
         self.scaler = self.restart()
 
     def restart(self) -> Autoscaler:
         """A new orchestrator process over the same store and provider."""
-        rules = FleetRules(POLICY, worker_gone=self._worker_gone if self.shortcut else None)
+        told = self._worker_gone if self.shortcut else None
+        rules = replace(FleetRules(POLICY, worker_gone=told), **self.rules)
         self.scaler = Autoscaler(Outside(self.store, self.provider, self.clock), self.leader, rules)
         return self.scaler
 
@@ -67,7 +72,14 @@ class World:
     async def ask(self, instance_id: str, *, claim: bool = True) -> Sequence[Job]:
         """The machine's worker asks for work; without ``claim`` it takes no kind that there is: it only reports."""
         kinds = (KIND,) if claim else ("none",)
-        facts = WorkerFacts(f"w-{instance_id}", "one", {KIND: Pace(CAPACITY, CAPACITY)}, kinds, instance_id)
+        facts = WorkerFacts(
+            f"w-{instance_id}",
+            "one",
+            {KIND: Pace(CAPACITY, CAPACITY)},
+            kinds,
+            instance_id,
+            notice=self.notices.get(instance_id),
+        )
         held = tuple(Held(job.job_id, job.lease.epoch) for job in self.holding.get(instance_id, []))
         receipt = await self.store.commit(Round(asks=[Ask(facts, holding=held)]), self.clock.now())
         grants = receipt.grants[0].grants
@@ -83,6 +95,14 @@ class World:
         """The worker reports everything it holds as done."""
         reports = [
             Report(f"w-{instance_id}", "one", Held(job.job_id, job.lease.epoch), Completed(b"e", job.chain.total))
+            for job in self.holding.pop(instance_id, [])
+        ]
+        await self.store.commit(Round(reports=reports), self.clock.now())
+
+    async def release(self, instance_id: str) -> None:
+        """The worker hands back everything it holds, with what was done."""
+        reports = [
+            Report(f"w-{instance_id}", "one", Held(job.job_id, job.lease.epoch), Released(b"c", job.chain.done + 1))
             for job in self.holding.pop(instance_id, [])
         ]
         await self.store.commit(Round(reports=reports), self.clock.now())

@@ -46,14 +46,15 @@ class ScalingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """The work ahead, by kind."""
+    """The work ahead, by kind. ``returning``: jobs that machines under notice hold, and are about to hand back."""
 
     backlog: Mapping[str, Backlog]
+    returning: int = 0
 
     @property
     def queued(self) -> int:
-        """The jobs that no worker has yet."""
-        return sum(work.queued for work in self.backlog.values())
+        """The jobs that no worker has, or will have in a moment."""
+        return sum(work.queued for work in self.backlog.values()) + self.returning
 
 
 class MemberState(StrEnum):

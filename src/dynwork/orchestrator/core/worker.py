@@ -45,7 +45,8 @@ def updated(known: Paces, said: Paces) -> Paces:
 class WorkerFacts:
     """What a worker says of itself when it asks for work. ``kinds`` empty: it takes any kind.
 
-    ``notice``: why its machine is about to go, once it has been told so; from then on it takes nothing.
+    ``notice``: why its machine is about to go, once it has been told so; from then on it takes nothing. An incarnation
+    that was under notice is so for good: an ask that it sent before may be heard after (:meth:`after`).
     """
 
     worker_id: str
@@ -62,6 +63,12 @@ class WorkerFacts:
     def pace(self, kind: str) -> Pace:
         """How fast it is at ``kind``."""
         return self.paces.get(kind, UNMEASURED)
+
+    def after(self, known: WorkerFacts | None) -> WorkerFacts:
+        """Return these, said by a worker of which ``known`` was known before."""
+        if known is None or known.incarnation != self.incarnation or self.notice is not None:
+            return self
+        return replace(self, notice=known.notice)
 
     @property
     def lanes_min(self) -> int:

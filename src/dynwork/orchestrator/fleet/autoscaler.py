@@ -32,7 +32,7 @@ from dynwork.orchestrator.core.scaling import Demand, Plan, ScalingPolicy
 from dynwork.orchestrator.fleet.launching import Launcher
 from dynwork.orchestrator.fleet.lookout import Lookout
 from dynwork.orchestrator.fleet.provider import Exit, Machine, Provider, Trouble
-from dynwork.orchestrator.fleet.reconcile import Reconciler, Sight, by_instance, is_unsettled, members
+from dynwork.orchestrator.fleet.reconcile import Reconciler, Sight, by_instance, is_unsettled, members, returning
 from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.store.port import Store
 
@@ -139,7 +139,7 @@ class Autoscaler:
             sight = replace(sight, instances=await self._store.instances())
             await self._end_noticed(epoch, sight)
             await self._end_overdue(epoch, sight)
-            demand = Demand((await self._store.totals()).backlog)
+            demand = Demand((await self._store.totals()).backlog, returning(sight))
             await self._act(epoch, scaling.plan(demand, members(sight), self._rules.policy, sight.now))
         except StaleLeaderError:
             self._decide("wait: the leadership has passed to another")

@@ -67,7 +67,7 @@ class Heartbeat:
         """Return what is known of the worker after this, and was before (``None``: it was never heard of)."""
         if known is None:
             return WorkerFacts(self.worker_id, self.incarnation, self.paces, notice=self.notice)
-        return replace(known, paces=updated(known.paces, self.paces), notice=self.notice)
+        return replace(known, paces=updated(known.paces, self.paces), notice=self.notice or known.notice)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def ask(batch: Batch, said: Ask, queue: Queue) -> Grant:
         for job_id in sorted(batch.leases[worker_id]):
             batch.step(job_id, machine.Expired())
         queue.renew()
-    if _heard(batch, said.facts, known) is WorkerState.DRAINING:
+    if _heard(batch, said.facts.after(known.facts if known else None), known) is WorkerState.DRAINING:
         return Grant(drain=True)
     listed = (*said.holding, *said.unreported)
     _renew(batch, listed, incarnation)

@@ -126,7 +126,7 @@ class Transaction:
         known = self.books.workers.get(worker_id)
         if known is not None and known.facts.incarnation != incarnation:
             self._expire(self.books.leases_of(worker_id))
-        self._hear(ask.facts)
+        self._hear(ask.facts.after(known.facts if known else None))
         if self._draining(worker_id):
             return Grant(drain=True)
         listed = (*ask.holding, *ask.unreported)

@@ -32,10 +32,15 @@ class NoticeContract(StoreContract):
         job = await drive.job("j1")
         assert (job.state, job.chain.done, job.attempts, job.losses) == (JobState.QUEUED, 60, 0, 0)
 
-    async def test_a_notice_counts_from_the_first_word_and_as_long_as_it_is_said(self, drive: StoreDriver) -> None:
+    async def test_a_notice_counts_from_the_first_word_and_for_as_long_as_the_process_lives(
+        self, drive: StoreDriver
+    ) -> None:
         assert await drive.beat("w1", notice="spot") == Pulse(drain=True)
         assert await drive.ask("w2", notice="rebalance") == Grant(drain=True)
-        assert await drive.beat("w1") == Pulse()
+        assert await drive.ask("w1") == Grant(drain=True), "an ask that was parked before the notice"
+        assert await drive.beat("w2") == Pulse(drain=True)
+        assert [one.facts.notice for one in await drive.store.workers()] == ["spot", "rebalance"]
+        assert await drive.ask("w1/2") == Grant(), "another process: its machine will tell it, too"
         assert [one.facts.notice for one in await drive.store.workers()] == [None, "rebalance"]
 
     async def test_an_instance_under_notice_does_not_count_and_gets_no_work(self, drive: StoreDriver) -> None:
