@@ -8,8 +8,9 @@ RUN_STAMP := $(VENV)/.ready-runtime
 DEV_STAMP := $(VENV)/.ready-dev
 KERNEL := setup.py $(wildcard src/dynwork/kinds/native/*)
 TIMES := 10
+SEEDS := 20
 
-.PHONY: help demo up test check lint types layers sanitize chaos bench bench-kernel bench-worker bench-store bench-surface lock client pictures docs clean
+.PHONY: help demo up test check lint types layers sanitize chaos soak bench bench-kernel bench-worker bench-store bench-surface lock client pictures docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -42,6 +43,9 @@ sanitize: $(DEV_STAMP) ## the kernel's tests against a build that stops at any w
 chaos: $(DEV_STAMP) ## kill, stop and cut off every part under load, for an hour (TIMES=1: the ten minutes of make test)
 	DYNWORK_TEST_LONGER=$(TIMES) $(BIN)/pytest -m system \
 		-k "test_chaos or test_backup or survive_20_workers or killed_again_and_again" $(ARGS)
+
+soak: $(DEV_STAMP) ## live through days of an EC2 fleet in virtual time, each with mishaps of its own (SEEDS=20)
+	DYNWORK_TEST_SEEDS=$(SEEDS) $(BIN)/pytest tests/fleet/test_soak.py --numprocesses auto --maxprocesses 8 $(ARGS)
 
 bench: $(RUN_STAMP) ## the load generator: accepted and completed jobs a second, latency
 	$(BIN)/python -m benchmarks.path $(ARGS)

@@ -32,6 +32,7 @@ from dynwork.orchestrator.fleet.ec2.places import ASIDE_S, ON_DEMAND, SPOT, SPOT
 from dynwork.orchestrator.fleet.ec2.provider import Ec2Provider, Ec2Setup
 from dynwork.orchestrator.fleet.provider import Machine, Presence
 from dynwork.testing.clock import FakeClock
+from dynwork.testing.ec2 import SimulatedEc2
 from dynwork.testing.provider_contract import ProviderContract, launched, living
 
 TYPES = ("c7a.large", "c6a.large")
@@ -103,6 +104,18 @@ class TestEc2(ProviderContract):
 
     async def crash(self, provider: Any, machine: Machine) -> None:
         await self.client.terminate_instances(InstanceIds=[machine.provider_id])
+
+
+class TestSimulatedEc2(ProviderContract):
+    """What the fleet is driven by in virtual time is held to what the real calls do."""
+
+    @pytest.fixture
+    def provider(self) -> Ec2Provider:
+        self.client = SimulatedEc2(SystemClock())
+        return provider_of(self.client, ["subnet-1", "subnet-2"], new_id())
+
+    async def crash(self, provider: Any, machine: Machine) -> None:
+        self.client.end(machine.provider_id, "crashed")
 
 
 # -- what a launch says -----------------------------------------------------------------------------------------------
