@@ -1,9 +1,14 @@
-"""What all tests share: the profiles of hypothesis, and the stores."""
+"""What all tests share: the profiles of hypothesis, the stores, and what is told of a run.
+
+System tests say their numbers, in every run: measured, printed at the end, and asserted only if they are a rule. One
+that fails shows what its processes logged last of what went wrong.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +40,20 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
+Tell = Callable[[str], None]
+LINES = pytest.StashKey[list[str]]()
+LOGGED = 40
+"""Lines of each log that are shown of a test that failed."""
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Tell:
+    """Keep one line for the summary of the run; it names the test by itself."""
+    lines = request.config.stash.setdefault(LINES, [])
+    name = request.node.name
+    return lambda line: lines.append(f"{name}: {line}")
+
+
 @pytest.fixture(scope="session")
 def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     """Make databases in a PostgreSQL server that runs until the last test."""
@@ -54,3 +73,26 @@ async def backend(
         backend = PostgresBackend(request.getfixturevalue("databases"))
     yield backend
     await backend.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show the lines, of tests that passed as well."""
+    lines = config.stash.get(LINES, [])
+    if lines:
+        terminalreporter.section("system tests in numbers")
+        for line in lines:
+            terminalreporter.line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the logs of a test that failed, of every process that logged an error."""
+    report = yield
+    funcargs = getattr(item, "funcargs", {})
+    folders = [funcargs.get("tmp_path"), getattr(funcargs.get("lab"), "folder", None)]
+    for folder in [folder for folder in folders if report.failed and isinstance(folder, Path)]:
+        for log in sorted(folder.rglob("*.log")):
+            lines = deque(log.open(errors="replace"), maxlen=LOGGED)
+            if any("[error" in line or "Traceback" in line for line in lines):
+                report.sections.append((f"the end of {log.relative_to(folder)}", "".join(lines)))
+    return report

@@ -182,7 +182,12 @@ class OrchestratorSettings(StoreSettings):
     queue_jobs_max: int = Field(10**7, ge=1, description="Queued jobs at most; beyond: 429.")
     retention_s: Seconds = Field(604_800.0, description="Ended jobs are kept this long, seconds.")
     round_items_max: int = Field(2000, ge=1, le=10_000, description="Requests committed in one transaction at most.")
-    worker_slots: int | None = Field(None, ge=1, le=1024, description="Given to local workers; unset: by cores.")
+    worker_slots: int | None = Field(
+        None, ge=1, le=1024, description="Given to the workers that it starts; unset: by cores."
+    )
+    worker_orphan_s: Seconds | None = Field(
+        None, description="Given to the workers that it starts; unset: their own default, seconds."
+    )
     worker_gone_shortcut: bool = Field(
         True, description="Take back the leases of a local worker once its process is seen to end; off: at expiry."
     )

@@ -56,14 +56,21 @@ async def provider(
         raise ConfigurationError(f"EC2 cannot be used: {error}; set DYNWORK_EC2_REGION, e.g. eu-central-1") from error
 
 
+def for_workers(settings: OrchestratorSettings) -> dict[str, str]:
+    """Return the settings that are handed on to workers; empty where their own default is to serve."""
+    return {
+        "DYNWORK_WORKER_SLOTS": str(settings.worker_slots or ""),
+        "DYNWORK_WORKER_ORPHAN_S": str(settings.worker_orphan_s or ""),
+    }
+
+
 def boot_plan(settings: OrchestratorSettings, region: str, seeds: Sequence[str]) -> BootPlan:
     """Return what machines are to boot."""
-    slots = {"DYNWORK_WORKER_SLOTS": str(settings.worker_slots)} if settings.worker_slots else {}
     return BootPlan(
         region=region,
         release=settings.ec2_release or "",
         release_sha256=settings.ec2_release_sha256 or "",
         secret=settings.ec2_worker_secret or "",
         orchestrator_urls=seeds,
-        variables=slots,
+        variables={name: value for name, value in for_workers(settings).items() if value},
     )

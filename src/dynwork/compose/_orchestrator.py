@@ -58,7 +58,8 @@ async def _provider(
         async with _ec2.provider(settings, seeds, store, clock) as ec2:
             yield ec2
         return
-    provider = LocalProvider(LocalSetup(settings.data_dir, seeds, settings.worker_slots, settings.worker_token), clock)
+    setup = LocalSetup(settings.data_dir, seeds, settings.worker_slots, settings.worker_token, settings.worker_orphan_s)
+    provider = LocalProvider(setup, clock)
     try:
         yield provider
     finally:

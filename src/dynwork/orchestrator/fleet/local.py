@@ -45,12 +45,13 @@ NOT_FOR_WORKERS = ("DYNWORK_PARENT_FD", "DYNWORK_API_TOKEN", "DYNWORK_API_KEYS",
 
 @dataclass(frozen=True, slots=True)
 class LocalSetup:
-    """What local workers are started with. ``slots`` unset: by the worker's own default."""
+    """What local workers are started with. ``slots`` and ``orphan_s`` unset: by the worker's own defaults."""
 
     data_dir: Path
     orchestrator_urls: Sequence[str]
     slots: int | None = None
     token: SecretStr | None = None
+    orphan_s: float | None = None
 
     @property
     def pid_dir(self) -> Path:
@@ -67,6 +68,8 @@ class LocalSetup:
         }
         if self.slots is not None:
             variables["DYNWORK_WORKER_SLOTS"] = str(self.slots)
+        if self.orphan_s is not None:
+            variables["DYNWORK_WORKER_ORPHAN_S"] = str(self.orphan_s)
         if self.token is not None:
             variables["DYNWORK_WORKER_TOKEN"] = self.token.get_secret_value()
         environment = child_environment(**variables)

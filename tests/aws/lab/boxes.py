@@ -1,0 +1,184 @@
+"""Boots what the cloud says is running, and kills what it says has ended.
+
+An instance becomes a *box*: a namespace with its own address on the bridge, a copy-on-write disk over the image, the
+real systemd as its first process, and the unmodified user data, run as root. A box that powers itself off is stopped or
+terminated, as its launch said.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import botocore.session
+from botocore.config import Config
+from tests.aws.lab.network import Network, inside
+
+HERE = Path(__file__).parent
+CGROUPS = Path("/sys/fs/cgroup/unified") if Path("/sys/fs/cgroup/unified").is_dir() else Path("/sys/fs/cgroup")
+LOOK_S = 0.2
+ENDED = ("shutting-down", "terminated", "stopping", "stopped")
+
+
+@dataclass
+class Box:
+    """One instance that runs. ``folder`` has its console's output."""
+
+    provider_id: str
+    address: str
+    folder: Path
+    process: subprocess.Popen[bytes]
+    booted_at: float
+    meta: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def console(self) -> str:
+        """What it has said."""
+        return (self.folder / "console.log").read_text(errors="replace")
+
+
+class Boxes:
+    """Use as a context manager, on the control side of the network."""
+
+    def __init__(self, network: Network, cloud_url: str, image: Path, folder: Path) -> None:
+        self._network = network
+        self._url = cloud_url
+        self._image = image
+        self._folder = folder
+        self._state = folder / "imds.json"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="boxes", daemon=True)
+        self._failure: BaseException | None = None
+        self._boots = 0
+        self.running: dict[str, Box] = {}
+        self.gone: dict[str, Box] = {}
+        self.spot: dict[str, str] = {}
+        """Notices, by provider id: what is at ``spot/instance-action``."""
+        self.client = self._client("ec2")
+
+    def _client(self, service: str) -> Any:
+        session = botocore.session.get_session()
+        session.set_credentials("lab", "lab")
+        config = Config(retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=20)
+        return session.create_client(service, region_name="eu-central-1", endpoint_url=self._url, config=config)
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._state.write_text("{}")
+        command = [sys.executable, "-m", "tests.aws.lab.imds", str(self._state)]
+        self._imds = subprocess.Popen(inside(self._network.vpc, command), cwd=HERE.parents[2])
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        for box in list(self.running.values()):
+            self._kill(box)
+        self._imds.kill()
+        self._imds.wait()
+
+    def check(self) -> None:
+        """Raise what went wrong with the watching, if anything did."""
+        if self._failure is not None:
+            raise self._failure
+        assert self._imds.poll() is None, "the metadata service has ended"
+
+    def kill(self, provider_id: str) -> None:
+        """Pull the plug: the machine is gone, and the cloud finds out."""
+        os.killpg(self.running[provider_id].process.pid, signal.SIGKILL)
+
+    def _watch(self) -> None:
+        try:
+            while not self._stop.wait(LOOK_S):
+                self._look()
+        except Exception as error:  # noqa: BLE001 - told by check(), to whoever waits for a box
+            self._failure = error
+
+    def _look(self) -> None:
+        pages = self.client.describe_instances()["Reservations"]
+        instances = {one["InstanceId"]: one for page in pages for one in page["Instances"]}
+        for provider_id, instance in instances.items():
+            if instance["State"]["Name"] == "running" and provider_id not in self.running | self.gone:
+                self.running[provider_id] = self._boot(instance)
+        self._tell(instances)
+        for provider_id, box in list(self.running.items()):
+            if instances[provider_id]["State"]["Name"] in ENDED:
+                self._kill(box)
+            elif box.process.poll() is not None:  # it powered itself off, or somebody pulled the plug
+                self._kill(box)
+                self.client.terminate_instances(InstanceIds=[provider_id])
+
+    def _boot(self, instance: dict[str, Any]) -> Box:
+        provider_id, address = instance["InstanceId"], instance["PrivateIpAddress"]
+        folder = self._folder / provider_id
+        folder.mkdir()
+        attribute = self.client.describe_instance_attribute(InstanceId=provider_id, Attribute="userData")
+        (folder / "user-data").write_bytes(base64.b64decode(attribute["UserData"].get("Value", "")))
+        self._boots += 1
+        namespace = f"{self._network.vpc}-{self._boots}"
+        self._network.join(namespace, address)
+        group = CGROUPS / namespace
+        group.mkdir()
+        unshared = ["unshare", "--pid", "--fork", "--kill-child=KILL", "--mount", "--uts", "--ipc", "--cgroup"]
+        init = [str(HERE / "box-init.sh"), str(folder), str(self._image), provider_id, address]
+        enter = f"echo $$ >{group}/cgroup.procs; exec {' '.join(inside(namespace, [*unshared, *init]))}"
+        with (folder / "console.log").open("wb") as console:
+            process = subprocess.Popen(
+                ["bash", "-c", enter],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        box = Box(provider_id, address, folder, process, time.monotonic())
+        box.meta = {"namespace": namespace}
+        return box
+
+    def _tell(self, instances: dict[str, dict[str, Any]]) -> None:
+        """Write down what the metadata service says."""
+        state = {}
+        for provider_id, box in self.running.items():
+            instance = instances[provider_id]
+            zone = instance["Placement"]["AvailabilityZone"]
+            keys = {"Code": "Success", "AccessKeyId": "ASIALAB", "SecretAccessKey": "lab", "Token": "lab"}
+            expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 21_600))
+            meta = {
+                "instance-id": provider_id,
+                "instance-type": instance["InstanceType"],
+                "local-ipv4": box.address,
+                "placement/availability-zone": zone,
+                "placement/region": zone[:-1],
+                "instance-life-cycle": instance.get("InstanceLifecycle", "on-demand"),
+                "iam/security-credentials/worker": json.dumps({**keys, "Expiration": expires}),
+            }
+            if provider_id in self.spot:
+                meta["spot/instance-action"] = self.spot[provider_id]
+            state[box.address] = {"meta": meta, "http_tokens": "required"}
+        draft = self._state.with_suffix(".draft")
+        draft.write_text(json.dumps(state))
+        draft.rename(self._state)
+
+    def _kill(self, box: Box) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(box.process.pid, signal.SIGKILL)
+        box.process.wait()
+        self.gone[box.provider_id] = self.running.pop(box.provider_id)
+        namespace = box.meta["namespace"]
+        self._network.leave(namespace)
+        for group in sorted((CGROUPS / namespace).glob("**/"), reverse=True):
+            with contextlib.suppress(OSError):  # its last process is on its way out
+                group.rmdir()

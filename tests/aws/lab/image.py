@@ -1,0 +1,96 @@
+"""What an instance finds on its disk that this machine does not have: the image, on top of this machine's root.
+
+Amazon Linux has the AWS CLI, and ``dnf`` that finds Python 3.11 in a repository. Here the CLI is the real one, unpacked
+from its wheel, with the lab's address for AWS; ``dnf`` knows the packages that this machine has as its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+CLI = "aws-cdk-asset-awscli-v2==2.0.198"
+"""AWS's own CLI, version 2, in a wheel; as a dependency it would bring 300 MB more."""
+DNF = """#!/bin/bash
+# The package manager of the image: what it knows is there already.
+for name in "$@"; do
+    case $name in
+    install | --assumeyes | --quiet) ;;
+    python3.11) command -v python3.11 >/dev/null || { echo "No match for argument: $name"; exit 1; } ;;
+    python3.11-pip) python3.11 -m ensurepip --version >/dev/null || { echo "No match for argument: $name"; exit 1; } ;;
+    *) echo "No match for argument: $name"; exit 1 ;;
+    esac
+done
+"""
+AWS = """#!/bin/sh
+AWS_ENDPOINT_URL={url} exec /opt/aws-cli/aws "$@"
+"""
+
+
+def build_image(cache: Path, cloud_url: str) -> Path:
+    """Make the image, in ``cache``, where the CLI is kept. Return where it is."""
+    for name, text in (("dnf", DNF), ("aws", AWS.format(url=cloud_url))):
+        (cache / name).write_text(text)
+        (cache / name).chmod(0o755)
+    if not (cache / "aws-cli").exists():
+        _unpack_cli(cache / "aws-cli.draft", cache)
+        (cache / "aws-cli.draft").rename(cache / "aws-cli")
+    return cache
+
+
+def build_release(folder: Path, cache: Path) -> tuple[Path, str]:
+    """Make a release: dynwork's wheel and what it needs. Return where it is, and the hash of its ``SHA256SUMS``.
+
+    The wheels that it needs are kept in ``cache``.
+    """
+    release, wheels, tree = folder / "release", cache / "wheels", folder / "tree"
+    release.mkdir()
+    wheels.mkdir(exist_ok=True)
+    pins = ROOT / "requirements" / "runtime.txt"
+    complete = wheels / "complete"
+    if not complete.exists() or complete.read_text() != pins.read_text():
+        shutil.rmtree(wheels)
+        needs = ("--require-hashes", "--only-binary=:all:", "--python-version", "3.11", "-r", str(pins))
+        _pip("download", "--no-deps", "--dest", str(wheels), *needs)
+        complete.write_text(pins.read_text())
+    for wheel in wheels.glob("*.whl"):
+        shutil.copy(wheel, release)
+    shutil.copy(pins, release / "requirements.txt")
+    shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info"))
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(release), str(tree))
+    sums = [(hashlib.sha256(file.read_bytes()).hexdigest(), file.name) for file in sorted(release.iterdir())]
+    (release / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for digest, name in sums))
+    return release, hashlib.sha256((release / "SHA256SUMS").read_bytes()).hexdigest()
+
+
+def _unpack_cli(place: Path, cache: Path) -> None:
+    """A layer in a package of npm's in a wheel: so it comes."""
+    shutil.rmtree(place, ignore_errors=True)
+    if not list(cache.glob("aws_cdk_asset_awscli_v2-*.whl")):
+        _pip("download", "--no-deps", "--dest", str(cache), CLI)
+    (wheel,) = cache.glob("aws_cdk_asset_awscli_v2-*.whl")
+    with zipfile.ZipFile(wheel) as outer:
+        (package,) = [name for name in outer.namelist() if name.endswith(".jsii.tgz")]
+        with tarfile.open(fileobj=outer.open(package), mode="r:gz") as middle:
+            layer = middle.extractfile("package/lib/layer.zip")
+            assert layer is not None
+            with zipfile.ZipFile(io.BytesIO(layer.read())) as files:
+                files.extractall(place)
+    (program,) = place.glob("awscli/v2/*/dist/aws")
+    program.chmod(0o755)
+    (place / "aws").symlink_to(program.relative_to(place))
+
+
+def _pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,137 @@
+"""The whole lab: a network, a cloud on it, boxes, a release in S3, a secret in SSM, a template and two subnets.
+
+with Lab(folder, cache) as lab:
+    role = LoneRole("orchestrator", folder, **lab.orchestrator())   # and whatever else, on the control side
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.aws.lab.boxes import Boxes
+from tests.aws.lab.cloud import Cloud
+from tests.aws.lab.image import ROOT, build_image, build_release
+from tests.aws.lab.network import CONTROL, Network
+
+from dynwork.testing.processes import free_port
+from dynwork.testing.waiting import wait_until
+
+PORT = 5000
+URL = f"http://{CONTROL}:{PORT}"
+BUCKET, PREFIX, SECRET = "releases", "dynwork", "/dynwork/lab/worker-token"
+WORKER_TOKEN, API_TOKEN = "the-workers-token", "the-apis-token"
+IMAGE_ID = "ami-12c6146b"
+PENDING_S, UNSEEN_S = 0.5, 0.5
+
+
+class Lab:
+    """Use as a context manager. Everything started inside by this thread is on the control side.
+
+    ``folder`` has the logs of the cloud and of every box.
+    """
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        cache.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._image = build_image(cache, URL)
+        self._release, self._release_sha256 = build_release(folder, cache)
+        self._ends = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as ends:
+            self.network = ends.enter_context(Network())
+            ends.enter_context(self.network.entered())
+            ends.callback(self._start_cloud())
+            self.cloud = Cloud(URL)
+            ends.callback(self.cloud.close)
+            self.boxes = ends.enter_context(Boxes(self.network, URL, self._image, self.folder / "boxes"))
+            self._prepare()
+            self._ends = ends.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ends.close()
+
+    def _start_cloud(self) -> Any:
+        delays = ("--pending-s", str(PENDING_S), "--unseen-s", str(UNSEEN_S))
+        with (self.folder / "cloud.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.aws.lab.cloud", CONTROL, str(PORT), *delays],
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab"},
+            )
+        wait_until(lambda: _answers(Cloud(URL)), "the cloud answers", 60.0)
+
+        def end() -> None:
+            process.kill()
+            process.wait()
+
+        return end
+
+    def _prepare(self) -> None:
+        s3, ssm, ec2 = (self.boxes._client(name) for name in ("s3", "ssm", "ec2"))
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        for file in self._release.iterdir():
+            s3.put_object(Bucket=BUCKET, Key=f"{PREFIX}/{file.name}", Body=file.read_bytes())
+        ssm.put_parameter(Name=SECRET, Value=WORKER_TOKEN, Type="SecureString")
+        ec2.create_launch_template(LaunchTemplateName="worker", LaunchTemplateData={"ImageId": IMAGE_ID})
+        self.subnets = sorted(one["SubnetId"] for one in ec2.describe_subnets()["Subnets"])[:2]
+
+    def orchestrator(self, port: int, **changes: str) -> dict[str, str]:
+        """Return the settings of an orchestrator that runs its fleet here."""
+        return {
+            "AWS_ACCESS_KEY_ID": "lab",
+            "AWS_SECRET_ACCESS_KEY": "lab",
+            "AWS_ENDPOINT_URL": URL,
+            "DYNWORK_API_TOKEN": API_TOKEN,
+            "DYNWORK_WORKER_TOKEN": WORKER_TOKEN,
+            "DYNWORK_ORCHESTRATOR_HOST": CONTROL,
+            "DYNWORK_ORCHESTRATOR_URLS": f"http://{CONTROL}:{port}",
+            "DYNWORK_FLEET_PROVIDER": "ec2",
+            "DYNWORK_FLEET_LOOK_S": "5",
+            "DYNWORK_FLEET_BACKLOG_TARGET_S": "5",
+            "DYNWORK_FLEET_COOLDOWN_S": "5",
+            "DYNWORK_EC2_REGION": "eu-central-1",
+            "DYNWORK_EC2_TEMPLATE": "worker",
+            "DYNWORK_EC2_INSTANCE_TYPES": "c7a.large,c6a.large",
+            "DYNWORK_EC2_SUBNETS": ",".join(self.subnets),
+            "DYNWORK_EC2_RELEASE": f"s3://{BUCKET}/{PREFIX}",
+            "DYNWORK_EC2_RELEASE_SHA256": self._release_sha256,
+            "DYNWORK_EC2_WORKER_SECRET": SECRET,
+            "DYNWORK_WORKER_SLOTS": "1",
+            **changes,
+        }
+
+    def living(self) -> list[dict[str, Any]]:
+        """Return the instances that have not ended, as the cloud shows them."""
+        pages = self.boxes.client.describe_instances()["Reservations"]
+        found = [one for page in pages for one in page["Instances"]]
+        return [one for one in found if one["State"]["Name"] not in ("terminated", "shutting-down")]
+
+
+def _answers(cloud: Cloud) -> bool:
+    try:
+        cloud.calls("DescribeInstances")
+    except OSError:
+        return False
+    except Exception as error:  # the client's own tree of errors
+        if "Connect" not in type(error).__name__:
+            raise
+        return False
+    else:
+        return True
+    finally:
+        cloud.close()
+
+
+__all__ = ["API_TOKEN", "WORKER_TOKEN", "Lab", "free_port"]

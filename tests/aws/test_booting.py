@@ -1,0 +1,251 @@
+"""The fleet on an EC2 that boots: real user data, systemd and release, every hash checked; and what goes wrong there.
+
+Instances are boxes in namespaces without a way out (:mod:`tests.aws.lab`), the orchestrator and the API are processes
+on the control side. Every number of machines is looked at in the cloud, not in what the orchestrator says of itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.aws.lab.image import ROOT
+from tests.aws.lab.network import CONTROL
+from tests.aws.lab.site import API_TOKEN, SECRET, WORKER_TOKEN, Lab
+
+from dynwork import Client
+from dynwork.clock import SystemClock
+from dynwork.kinds.sha512_chain import KIND
+from dynwork.testing.processes import LoneRole
+from dynwork.testing.waiting import wait_until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+
+Tell = Callable[[str], None]
+
+BUFFER, BASE = b"what the cloud is to hash", 12_000_000
+"""Every job is a little more than :data:`BASE` iterations of one buffer: so one pass makes all the right hashes."""
+BOOT_S_MAX, CALM_S_MAX = 180.0, 120.0
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    for tool in ("ip", "nsenter", "unshare", "systemd-analyze", "python3.11"):
+        assert shutil.which(tool), f"{tool} is not there: .ci/run installs it"
+    with Lab(tmp_path_factory.mktemp("lab"), ROOT / ".venv" / "lab") as lab:
+        yield lab
+
+
+def right_hashes(count: int) -> list[str]:
+    """What the jobs of ``BASE + 1`` to ``BASE + count`` iterations come to."""
+    starter = KIND.start()
+    starter.update(BUFFER)
+    state, done = starter.finish()
+    states, _ = KIND.advance([state], [BASE - done], BASE, float("inf"))
+    hashes = []
+    for _ in range(count):
+        states = [hashlib.sha512(states[0]).digest()]
+        hashes.append(states[0].hex())
+    return hashes
+
+
+class Site:
+    """An orchestrator and an API on the control side."""
+
+    def __init__(self, lab: Lab, folder: Path, **changes: str) -> None:
+        self.lab = lab
+        self.orchestrator = LoneRole("orchestrator", folder)
+        self.orchestrator.url = f"http://{CONTROL}:{self.orchestrator.port}"
+        self.orchestrator.set(**lab.orchestrator(self.orchestrator.port, **changes))
+        self.api = LoneRole("api", folder, DYNWORK_ORCHESTRATOR_URLS=self.orchestrator.url, DYNWORK_API_TOKEN=API_TOKEN)
+
+    def fleet(self) -> dict[str, Any]:
+        """``GET /internal/fleet``."""
+        self.lab.boxes.check()
+        headers = {"Authorization": f"Bearer {API_TOKEN}"}
+        answer = httpx.get(f"{self.orchestrator.url}/internal/fleet", headers=headers, trust_env=False, timeout=10)
+        found: dict[str, Any] = answer.raise_for_status().json()["fleet"]
+        return found
+
+    def ready(self) -> list[dict[str, Any]]:
+        """The workers that are ready."""
+        return [worker for worker in self.fleet()["workers"] if worker["state"] == "ready"]
+
+    def await_ready(self, count: int) -> None:
+        """Wait until so many workers are ready, and no more machines live than that."""
+
+        def as_many() -> bool:
+            return len(self.ready()) == len(self.lab.living()) == count
+
+        wait_until(as_many, f"{count} machines, each with a ready worker", BOOT_S_MAX, every_s=0.25)
+
+    def instances(self, state: str) -> dict[str, str]:
+        """The provider's names of the instances in ``state``, by ours."""
+        found = self.fleet()["instances"]
+        return {one["instance_id"]: one["provider_id"] for one in found if one["state"] == state}
+
+
+@contextmanager
+def site(lab: Lab, folder: Path, **changes: str) -> Iterator[Site]:
+    """Run one; afterwards nothing of it is left in the cloud."""
+    it = Site(lab, folder, **changes)
+    try:
+        it.orchestrator.start(wait=False)
+        it.api.start(wait=False)
+        it.orchestrator.await_ready()
+        it.api.await_ready()
+        yield it
+    finally:
+        it.api.kill()
+        it.orchestrator.kill()
+        lab.cloud.mend()
+        lab.boxes.spot.clear()
+        for machine in lab.living():
+            lab.boxes.client.terminate_instances(InstanceIds=[machine["InstanceId"]])
+        wait_until(lambda: not lab.boxes.running, "every box is gone")
+
+
+def now() -> float:
+    return SystemClock().monotonic()
+
+
+class Watch:
+    """Looks how many machines live, whenever it is asked to."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self.most = 0
+
+    def look(self, given_up: int = 0) -> None:
+        """``given_up``: so many of them are under notice, and do not count."""
+        self.most = max(self.most, len(self._lab.living()) - given_up)
+
+
+def test_the_fleet_grows_under_load_survives_a_notice_and_a_death_and_shrinks_again(
+    lab: Lab, tmp_path: Path, tell: Tell
+) -> None:
+    jobs, most = 70, 3
+    right = right_hashes(jobs)
+    with site(lab, tmp_path, DYNWORK_FLEET_MAX=str(most)) as it, Client(it.api.url) as client:
+        began = now()
+        it.await_ready(1)
+        booted_s, began = now() - began, now()
+        ids = [client.submit(BUFFER, BASE + 1 + number) for number in range(jobs)]
+        it.await_ready(most)
+        grown_s, watch = now() - began, Watch(lab)
+
+        busy = next(worker for worker in it.ready() if worker["leases"])
+        noticed = it.instances("running")[busy["instance_id"]]
+        lab.boxes.spot[noticed] = json.dumps({"action": "terminate", "time": "2026-11-28T12:00:00Z"})
+        began = now()
+        wait_until(lambda: busy["instance_id"] in it.instances("noticed"), "the notice was heard of", 30.0)
+        wait_until(lambda: noticed in lab.boxes.gone, "its machine was ended, idle", 30.0)
+        noticed_s = now() - began
+        after = next(job for job in client.jobs() if job.job_id == ids[-1])
+        assert after.attempts == 0
+
+        killed = next(provider_id for provider_id in it.instances("running").values())
+        lab.boxes.kill(killed)
+        began = now()
+        wait_until(lambda: killed not in it.instances("running").values(), "its death was seen", 60.0)
+        death_s = now() - began
+
+        while (stats := client.stats()).succeeded < jobs:
+            watch.look(given_up=len(it.instances("noticed")))
+            assert stats.dead == 0
+            assert now() - began < 240, stats
+        assert [client.result(job_id) for job_id in ids] == right
+        assert {job.attempts for job in client.jobs(limit=1000)} <= {0, 1}, "one lease each, or one that was handed on"
+        it.await_ready(1)
+        assert watch.most <= most
+        assert it.instances("running") == {_tag(machine): machine["InstanceId"] for machine in lab.living()}, (
+            "what the store has is what the cloud has"
+        )
+    tell(
+        f"first worker {booted_s:.0f} s after the start, {most} machines {grown_s:.0f} s after the load;"
+        f" {noticed_s:.1f} s from the notice to the end of the idle machine, a death seen after {death_s:.1f} s;"
+        f" {jobs} hashes right, never more than {watch.most} machines"
+    )
+
+
+def _tag(machine: dict[str, Any]) -> str:
+    tags = {tag["Key"]: tag["Value"] for tag in machine["Tags"]}
+    return str(tags["dynwork:instance"])
+
+
+def test_a_machine_whose_worker_never_reports_is_ended_and_the_next_one_of_use_when_it_is_mended(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """The secret is a wrong one: the worker is refused for ever."""
+    ssm = lab.boxes._client("ssm")
+    ssm.put_parameter(Name=SECRET, Value="of-another-cluster", Type="SecureString", Overwrite=True)
+    try:
+        with site(lab, tmp_path, DYNWORK_FLEET_BOOT_TIMEOUT_S="45") as it:
+            wait_until(lambda: it.instances("booting"), "it was launched")
+            (silent,) = it.instances("booting").values()
+            wait_until(lambda: silent in lab.boxes.gone, "it was ended", BOOT_S_MAX)
+            assert "Created symlink" in lab.boxes.gone[silent].console, "it had booted"
+            ssm.put_parameter(Name=SECRET, Value=WORKER_TOKEN, Type="SecureString", Overwrite=True)
+            it.await_ready(1)
+            assert [machine["InstanceId"] for machine in lab.living()] != [silent]
+    finally:
+        ssm.put_parameter(Name=SECRET, Value=WORKER_TOKEN, Type="SecureString", Overwrite=True)
+
+
+def test_a_release_that_is_not_the_one_that_was_meant_is_not_installed_and_the_machine_ends_itself(
+    lab: Lab, tmp_path: Path
+) -> None:
+    with site(lab, tmp_path, DYNWORK_EC2_RELEASE_SHA256="0" * 64) as it:
+        wait_until(lambda: lab.boxes.gone.keys() & set(it_launched(lab)), "it powered itself off", 60.0)
+        (first, *_) = it_launched(lab)
+        assert "dynwork: the boot failed" in lab.boxes.gone[first].console
+        wait_until(lambda: "vanished" in str(it.fleet()["decision"]) or "ended" in str(it.fleet()["decision"])
+                   or "failed in a row" in str(it.fleet()["decision"]), "the decision says so", 60.0)  # fmt: skip
+
+
+def it_launched(lab: Lab) -> list[str]:
+    """Every instance of the cluster that was launched last."""
+    pages = lab.boxes.client.describe_instances()["Reservations"]
+    found = [one for page in pages for one in page["Instances"]]
+    newest = max(found, key=lambda one: one["LaunchTime"])
+    cluster = {tag["Key"]: tag["Value"] for tag in newest["Tags"]}["dynwork:cluster"]
+    return [
+        one["InstanceId"]
+        for one in found
+        if {tag["Key"]: tag["Value"] for tag in one["Tags"]}.get("dynwork:cluster") == cluster
+    ]
+
+
+@pytest.mark.parametrize("effect", [False, True], ids=["between intent and launch", "between launch and reply"])
+def test_an_orchestrator_killed_in_the_middle_of_a_launch_leaves_one_machine(
+    lab: Lab, tmp_path: Path, effect: bool
+) -> None:
+    lab.cloud.fail("RunInstances", lost=True, effect=effect, delay_s=0.0 if effect else 3.0)
+    before = lab.cloud.calls("RunInstances")
+    with site(lab, tmp_path, DYNWORK_FLEET_MAX="1") as it:
+        wait_until(lambda: lab.cloud.calls("RunInstances") > before, "the call is under way")
+        it.orchestrator.kill()
+        assert len(lab.living()) <= 1
+        it.orchestrator.start()
+        it.await_ready(1)
+        assert len(it_launched(lab)) == 1, "one machine was ever made"
+        assert len(it.instances("running")) == 1
+
+
+def test_a_worker_that_nobody_serves_any_more_ends_its_machine(lab: Lab, tmp_path: Path, tell: Tell) -> None:
+    with site(lab, tmp_path, DYNWORK_WORKER_ORPHAN_S="15") as it:
+        it.await_ready(1)
+        (machine,) = it.instances("running").values()
+        it.orchestrator.kill()
+        began = now()
+        wait_until(lambda: machine in lab.boxes.gone, "it has powered itself off", 60.0)
+        tell(f"powered off {now() - began:.0f} s after the last orchestrator died (15 s were set)")
+        wait_until(lambda: lab.living() == [], "the cloud has ended it")
+        assert "no orchestrator has served this worker" in lab.boxes.gone[machine].console
