@@ -53,6 +53,12 @@ class BodyTooLargeError(RefusedError):
     code = "body_too_large"
 
 
+class BodyTooSlowError(RefusedError):
+    """The body stood still for too long, or took too long as a whole: the call says how long it may."""
+
+    code = "body_too_slow"
+
+
 class ClientGoneError(RefusedError):
     """The client closed the connection before its body was complete."""
 

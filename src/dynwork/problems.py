@@ -24,6 +24,7 @@ STATUS: dict[type[errors.DynworkError], int] = {
     errors.ForbiddenError: 403,
     errors.ForeignSiteError: 403,
     errors.NotFoundError: 404,
+    errors.BodyTooSlowError: 408,
     errors.KeyReusedError: 409,
     errors.JobFinishedError: 409,
     errors.JobNotDeadError: 409,
@@ -73,7 +74,7 @@ def of_error(error: errors.DynworkError) -> JSONResponse:
         response.headers["Retry-After"] = str(math.ceil(error.retry_after_s or RETRY_AFTER_S))
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, errors.BodyTooLargeError | errors.ClientGoneError):
+    if isinstance(error, errors.BodyTooLargeError | errors.BodyTooSlowError | errors.ClientGoneError):
         response.headers["Connection"] = "close"  # the rest of the body is not worth reading
     return response
 

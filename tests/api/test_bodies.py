@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from dynwork.api import bulk
+from dynwork.api import room
 from dynwork.testing.api import ApiBench, api_listening
 from dynwork.testing.orchestrators import FakeOrchestrators
 from dynwork.testing.raw import LAST_CHUNK, answer_of, chunks, connected, head
@@ -28,12 +28,12 @@ CHUNKED = "Transfer-Encoding: chunked"
 pytestmark = pytest.mark.parametrize("request_line", BODIES)
 
 
-async def until_answered(api: ApiBench, request_line: str, status: int) -> None:
-    """Return when a request to the route was answered with ``status``, though its client is gone."""
+async def until_answered(api: ApiBench, request_line: str, status: int, times: int) -> None:
+    """Return when so many requests to the route were answered with ``status``, though their clients are gone."""
     method, target = request_line.split()
     labels = {"method": method, "route": target.split("?")[0], "status": str(status)}
     seen = 0.0
-    while not seen:
+    while seen < times:
         await asyncio.sleep(0)  # the server's turn
         seen = await api.metric("dynwork_api_requests_total", **labels)
 
@@ -63,14 +63,17 @@ async def test_a_client_that_goes_away_in_mid_body_has_submitted_nothing(
         "no last chunk": head(request_line, CHUNKED) + chunks([body]),
         "inside a chunk": head(request_line, CHUNKED) + chunks([body])[:-9],
     }[cut]
-    monkeypatch.setattr(bulk, "HELD_BYTES_MAX", len(body))
-    async with api_listening(FakeOrchestrators(), submit_pending_max=1) as (api, port):
-        async with connected(port) as (_, writer):
-            writer.write(begun)
-            await writer.drain()
-        await until_answered(api, request_line, 400)
+    for name in ("BYTES_MAX", "ASIDE_BYTES_MAX"):
+        monkeypatch.setattr(room, name, 0)  # there is room for two of the longest
+    limits = {"submit_pending_max": 1, "body_bytes_max": len(body)}
+    async with api_listening(FakeOrchestrators(), **limits) as (api, port):
+        for times in (1, 2, 3):
+            async with connected(port) as (_, writer):
+                writer.write(begun)
+                await writer.drain()
+            await until_answered(api, request_line, 400, times)
         assert api.far.calls == []
-        async with connected(port) as (reader, writer):  # there is room for one only: it was given back
+        async with connected(port) as (reader, writer):  # what they took was given back
             writer.write(head(request_line, f"Content-Length: {len(body)}") + body)
             assert (await answer_of(reader))[0] == 202
 

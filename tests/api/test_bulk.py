@@ -159,20 +159,6 @@ async def test_more_jobs_than_may_be_pending_are_refused_and_none_of_them_sent()
         assert len(await results(api, item(), item())) == 2
 
 
-def test_all_messages_together_are_bounded_and_what_one_held_is_given_back() -> None:
-    holding = bulk.Held(bytes_max=10)
-    with holding.message() as first:
-        first.add(b"123456")
-        with holding.message() as second:
-            second.add(b"1234")
-            with pytest.raises(errors.UnavailableError):
-                second.add(b"5")
-        with holding.message() as third:
-            third.add(b"1234")
-    with holding.message() as fourth:
-        fourth.add(b"0123456789")
-
-
 async def test_a_message_that_would_become_millions_of_values_is_refused_before_it_is_taken_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -23,8 +23,8 @@ Operation = tuple[str, str, dict[str, Any]]
 BEYOND = {"401", "403", "503"}
 """What every call that needs a key may refuse, beside what is listed here."""
 REFUSALS = {
-    "PUT /enqueue": {"400", "409", "413", "422", "429"},
-    "POST /jobs": {"400", "413", "422", "429"},
+    "PUT /enqueue": {"400", "408", "409", "413", "422", "429"},
+    "POST /jobs": {"400", "408", "413", "422", "429"},
     "POST /pullCompleted": {"422"},
     "GET /results": {"410", "422"},
     "GET /jobs": {"422"},

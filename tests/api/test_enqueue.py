@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from dynwork import errors
-from dynwork.api import bodies
 from dynwork.testing.api import ONE, TOKEN, TWO, api_instance
 from dynwork.testing.orchestrators import LOST, REFUSED, FakeOrchestrators, refusing, replying
 
@@ -183,18 +181,6 @@ async def test_reading_stops_at_the_piece_that_passes_the_limit() -> None:
         assert (await api.client.put("/enqueue?iterations=1", content=pieces(50, 40))).status_code == 413
         assert kind.pieces == [40, 40]
         assert kind.finished == 0
-
-
-async def test_a_body_that_never_ends_is_given_up_and_leaves_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def stalled() -> AsyncIterator[bytes]:
-        yield b"begun"
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(bodies, "BODY_S_MAX", 0.01)
-    async with api_instance(FakeOrchestrators(), submit_pending_max=1) as api:
-        answer = await api.client.put("/enqueue?iterations=1", content=stalled())
-        assert (answer.status_code, answer.json()["code"]) == (400, "client_gone")
-        assert (await api.client.put("/enqueue?iterations=1", content=b"x")).status_code == 202
 
 
 async def test_the_same_key_and_job_get_the_first_id_and_another_job_is_refused() -> None:

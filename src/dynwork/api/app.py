@@ -14,7 +14,7 @@ from dynwork.api import bulk, enqueue, events, fleet, jobs, listing, pages, resu
 from dynwork.api.access import Access
 from dynwork.api.auth import KeyGuard
 from dynwork.api.board import Board
-from dynwork.api.bodies import Bounds
+from dynwork.api.bodies import Bodies, Bounds
 from dynwork.api.document import DESCRIPTION, LICENSE, TAGS, describe
 from dynwork.api.gateway import Gateway
 from dynwork.api.metrics import Metrics
@@ -45,13 +45,14 @@ class Api:
 
     app: FastAPI
     submissions: Submissions
+    bodies: Bodies
     tail: Tail
     board: Board
 
     @property
     def background(self) -> tuple[Background, ...]:
         """What goes on beside the application, until cancelled."""
-        return (self.submissions.run, self.tail.run, self.board.run)
+        return (self.submissions.run, self.bodies.run, self.tail.run, self.board.run)
 
     def stop(self) -> None:
         """Answer those who wait, and end what streams."""
@@ -84,11 +85,11 @@ def build(settings: ApiSettings, outside: Outside) -> Api:
     app.openapi = partial(describe, app, settings.iterations_max)  # type: ignore[method-assign] # FastAPI's documented way
     problems.install(app)
     app.add_middleware(Access, metrics=metrics, clock=outside.clock, new_id=outside.new_id)
-    bounds = Bounds(settings.body_bytes_max, settings.iterations_max)
+    bodies = Bodies(Bounds(settings.body_bytes_max, settings.iterations_max), outside.clock)
     reader = bulk.Reader(settings.iterations_max, outside.kind_named, outside.new_id)
     for routes in (
-        enqueue.router(guard, submissions, bounds, outside.kind_named, outside.new_id, metrics),
-        bulk.router(guard, submissions, bounds, reader),
+        enqueue.router(guard, submissions, bodies, outside.kind_named, outside.new_id, metrics),
+        bulk.router(guard, submissions, bodies, reader),
         results.router(guard, gateway, tail),
         listing.router(guard, gateway),
         jobs.router(guard, gateway, tail, outside.new_id),
@@ -99,7 +100,7 @@ def build(settings: ApiSettings, outside: Outside) -> Api:
     page_guard = _open if pages_are_open(settings) else guard.page
     app.include_router(health.pages(metrics.registry, gateway.missing, page_guard, closed=responses(UnauthorizedError)))
     app.include_router(pages.router(page_guard))
-    return Api(app, submissions, tail, board)
+    return Api(app, submissions, bodies, tail, board)
 
 
 def pages_are_open(settings: ApiSettings) -> bool:

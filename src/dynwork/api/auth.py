@@ -6,7 +6,7 @@ guard checks, what the OpenAPI document shows, and what the test of all routes a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from fastapi import Request, Security
@@ -64,6 +64,12 @@ def owner(request: Request) -> str:
     """Return whose request it is, as the guard has noted it: what it submits is theirs."""
     noted: Key = request.state.key
     return noted.owner
+
+
+def holder(request: Request) -> Hashable:
+    """Return to whom it is put down what the request takes up here: its owner, or, without keys, its connection."""
+    noted: Key = request.state.key
+    return request.client if noted is LOCAL else noted.owner
 
 
 def seen_by(request: Request) -> dict[str, str | int]:

@@ -1,6 +1,6 @@
 """``POST /jobs``: many small jobs in one request.
 
-The message is read whole, so all such messages together are bounded in bytes, by what has arrived of them. Each item is
+The message is read whole, so all such messages together are bounded in bytes, and each of them in time. Each item is
 judged for itself: one that is wrong gets its error in its place, and the others go on. Large messages are taken apart
 and hashed in a thread, away from the event loop.
 """
@@ -11,8 +11,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,16 +19,17 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from dynwork import errors
-from dynwork.api.auth import KeyGuard, owner
-from dynwork.api.bodies import Bounds, receive
+from dynwork.api.auth import KeyGuard, holder, owner
+from dynwork.api.bodies import Bodies, Patience
 from dynwork.api.refusals import refusals
+from dynwork.api.room import Room
 from dynwork.api.submissions import Submissions
 from dynwork.kinds import DEFAULT_KIND, Kind
 from dynwork.rights import Right
 from dynwork.wire import BULK_JOBS_MAX, BulkFault, BulkJob, BulkJobs, BulkReply, BulkResult, NewJob
 
-HELD_BYTES_MAX = 64 * 1024**2
-"""Bytes of messages in memory at the same time; beyond: 503."""
+PATIENCE = Patience(still_s_max=10.0, whole_s_max=60.0)
+"""A message takes up room until it is complete."""
 AT_ONCE_BYTES_MAX = 64 * 1024
 """A message up to this long is taken apart in the event loop: a thread would take longer."""
 MARKS_MAX = 300 * BULK_JOBS_MAX
@@ -72,43 +72,6 @@ BODY = {
         }
     },
 }
-
-
-class Held:
-    """The bytes of messages that are in memory."""
-
-    def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
-        self._bytes = 0
-
-    @contextmanager
-    def message(self) -> Generator[Message]:
-        """Hold one message; what it took is given back at the end."""
-        message = Message(self)
-        try:
-            yield message
-        finally:
-            self._bytes -= len(message.body)
-            message.body.clear()  # whoever still has it waits for an orchestrator
-
-    def take(self, size: int) -> None:
-        """Let ``size`` more bytes be held. Raises ``UnavailableError``."""
-        if self._bytes + size > self._bytes_max:
-            raise errors.UnavailableError(f"{self._bytes} bytes of bulk submissions are being read here: try again")
-        self._bytes += size
-
-
-class Message:
-    """One message as it arrives."""
-
-    def __init__(self, held: Held) -> None:
-        self._held = held
-        self.body = bytearray()
-
-    def add(self, piece: bytes) -> None:
-        """Keep ``piece``. Raises ``UnavailableError``."""
-        self._held.take(len(piece))
-        self.body += piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +134,10 @@ class Reader:
         return starter.finish()
 
 
-def router(guard: KeyGuard, submissions: Submissions, bounds: Bounds, reader: Reader) -> APIRouter:
+def router(guard: KeyGuard, submissions: Submissions, bodies: Bodies, reader: Reader) -> APIRouter:
     """Return the route."""
     routes = APIRouter(tags=["work"])
-    held = Held(HELD_BYTES_MAX)
+    room = Room(bodies.bounds.body_bytes_max)
 
     @routes.post(
         "/jobs",
@@ -187,10 +150,13 @@ def router(guard: KeyGuard, submissions: Submissions, bounds: Bounds, reader: Re
             "Up to 1000 jobs in one message. Each is answered for itself and in order: its `job_id`, or the `error` for"
             " which it was refused; the others are not affected. `repeated` tells that a key was known already."
             " If none could be made durable the whole request is answered 503: repeat it with the same keys."
+            f" The message must be here after {PATIENCE.whole_s_max:.0f} s, and may not stand still for"
+            f" {PATIENCE.still_s_max:.0f} s on its way."
         ),
         openapi_extra={"requestBody": BODY},
         responses=refusals(
             errors.ClientGoneError,
+            errors.BodyTooSlowError,
             errors.BodyTooLargeError,
             errors.InvalidInputError,
             errors.QueueFullError,
@@ -198,8 +164,8 @@ def router(guard: KeyGuard, submissions: Submissions, bounds: Bounds, reader: Re
         ),
     )
     async def enqueue_many(request: Request) -> Response:
-        with held.message() as message:
-            await receive(request, bounds.body_bytes_max, message.add)
+        with room.message(holder(request)) as message:
+            await bodies.receive(request, message.add, PATIENCE)
             read = partial(reader.read, owner(request), message.body)
             items = await asyncio.to_thread(read) if len(message.body) > AT_ONCE_BYTES_MAX else read()
         jobs = [item for item in items if isinstance(item, NewJob)]

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from dynwork import errors
 from dynwork.api.auth import KeyGuard, owner
-from dynwork.api.bodies import Bounds, receive
+from dynwork.api.bodies import Bodies, Patience
 from dynwork.api.metrics import Metrics
 from dynwork.api.parameters import WHOLE_NUMBER
 from dynwork.api.refusals import refusals
@@ -21,6 +21,9 @@ from dynwork.api.submissions import Submissions
 from dynwork.kinds import DEFAULT_KIND, Kind
 from dynwork.rights import Right
 from dynwork.wire import Accepted, NewJob
+
+PATIENCE = Patience(still_s_max=60.0)
+"""A body is hashed as it comes: one that is slow, but steady, costs nobody anything."""
 
 BODY = {
     "required": True,
@@ -32,13 +35,14 @@ BODY = {
 def router(
     guard: KeyGuard,
     submissions: Submissions,
-    bounds: Bounds,
+    bodies: Bodies,
     kind_named: Callable[[str], Kind],
     new_id: Callable[[], str],
     metrics: Metrics,
 ) -> APIRouter:
     """Return the route. ``kind_named`` raises ``UnknownKindError``."""
     routes = APIRouter(tags=["work"])
+    bounds = bodies.bounds
 
     @routes.put(
         "/enqueue",
@@ -51,12 +55,14 @@ def router(
             "The request body is the buffer. Its hash is computed `iterations` times over: SHA-512 of the buffer, then"
             " SHA-512 of the digest, and so on. The answer comes once the job is safe on disk; from then on it gets"
             " exactly one result, through any crash. Send an `Idempotency-Key` to repeat a request safely: the same"
-            " key with the same buffer and parameters is the same job, and gets the same id."
+            " key with the same buffer and parameters is the same job, and gets the same id. The body may come slowly,"
+            f" for as long as it takes; without a byte of it for {PATIENCE.still_s_max:.0f} s the request is refused."
         ),
         openapi_extra={"requestBody": BODY},
         responses=refusals(
             errors.EmptyBodyError,
             errors.ClientGoneError,
+            errors.BodyTooSlowError,
             errors.KeyReusedError,
             errors.BodyTooLargeError,
             errors.InvalidInputError,
@@ -86,7 +92,7 @@ def router(
     ) -> Response:
         starter = kind_named(kind).start()
         with submissions.admitted():
-            size = await receive(request, bounds.body_bytes_max, starter.update)
+            size = await bodies.receive(request, starter.update, PATIENCE)
             if size == 0:
                 raise errors.EmptyBodyError("send the buffer as the request's body: 1 byte or more")
             metrics.received.inc(size)
