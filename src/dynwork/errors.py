@@ -108,7 +108,7 @@ class JobNotDeadError(RefusedError):
 
 
 class CursorExpiredError(RefusedError):
-    """The cursor is older than what retention keeps: entries after it may be gone."""
+    """Entries after the cursor may be gone, by retention or by a restore: start again without a cursor."""
 
     code = "cursor_expired"
 

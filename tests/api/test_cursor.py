@@ -13,7 +13,7 @@ from dynwork.api import cursor
 from dynwork.errors import InvalidInputError
 
 
-@given(st.integers(0, 2**63 - 1))
+@given(st.integers(0, 2**62))
 def test_a_position_comes_back_from_its_cursor(position: int) -> None:
     text = cursor.encode(position)
     assert cursor.decode(text) == position
@@ -29,7 +29,11 @@ def test_anything_else_is_refused_or_is_the_one_form_of_its_position(text: str) 
 
 @pytest.mark.parametrize(
     "forged",
-    ["", "0", "17", "AgAAAAAAAAAA", "Af__________", "AQAAAAAAAAAA=", "AQAAAAAAAAAAAAAA", " AQAAAAAAAAAA", "é" * 12],
+    [
+        *("", "0", "17", "AgAAAAAAAAAA", "Af__________", "AQAAAAAAAAAA=", "AQAAAAAAAAAAAAAA", " AQAAAAAAAAAA"),
+        "é" * 12,
+        *(cursor.encode(2**62 + 1), cursor.encode(2**63 - 1), cursor.encode(2**64 - 1)),
+    ],
 )
 def test_a_forged_cursor_is_refused(forged: str) -> None:
     with pytest.raises(InvalidInputError):

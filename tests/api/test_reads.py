@@ -127,6 +127,13 @@ async def test_a_cursor_older_than_what_is_kept_is_told_so() -> None:
         assert (answer.status_code, answer.json()["code"]) == (410, "cursor_expired")
 
 
+@pytest.mark.parametrize("wait_s", [0, 5])
+async def test_a_cursor_beyond_what_there_is_is_told_so_and_never_moves_backwards(wait_s: int) -> None:
+    async with api_instance(FakeOrchestrators()) as api:
+        answer = await api.client.get(f"/results?after={cursor.encode(1)}&wait_s={wait_s}")
+        assert (answer.status_code, answer.json()["code"]) == (410, "cursor_expired")
+
+
 async def test_fleet_and_stats_are_passed_on_as_they_are() -> None:
     async with api_instance(FakeOrchestrators()) as api:
         assert (await api.client.get("/fleet")).json() == FLEET.model_dump()

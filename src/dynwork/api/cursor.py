@@ -13,6 +13,7 @@ import struct
 from typing import Any
 
 from dynwork.errors import InvalidInputError
+from dynwork.wire import POSITION_MAX
 
 _FEED = struct.Struct(">BQ")
 _FEED_VERSION = 1
@@ -30,7 +31,7 @@ def encode(position: int) -> str:
 def decode(cursor: str) -> int:
     """Return the position. Raises ``InvalidInputError`` for anything that :func:`encode` never returned."""
     version, position = _read(_FEED, cursor) or (0, 0)
-    if version != _FEED_VERSION or encode(position) != cursor or position >= 2**63:
+    if version != _FEED_VERSION or encode(position) != cursor or position > POSITION_MAX:
         raise _not_a_cursor("after")
     return int(position)
 

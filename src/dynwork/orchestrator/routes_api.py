@@ -22,7 +22,7 @@ Owner = Annotated[wire.Id | None, Query()]
 """Whose jobs; absent: everybody's."""
 JobId = Annotated[wire.JobId, Path()]
 NewId = Annotated[wire.JobId, Query()]
-Position = Annotated[int | None, Query(ge=0, le=2**62)]
+Position = Annotated[int | None, Query(ge=0, le=wire.POSITION_MAX)]
 Top = Annotated[int, Query(ge=1, le=10_000)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 State = Annotated[wire.JobStateName | None, Query()]

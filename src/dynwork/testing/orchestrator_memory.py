@@ -132,10 +132,13 @@ class FakeMemory:
 
     def _tail(self, after: str | None) -> wire.TailReply:
         place = len(self.ended) if after is None else int(after)
-        if place < self.retired:
-            raise errors.CursorExpiredError("entries after this position may have been deleted")
+        self._require_kept(place)
         fresh = [wire.EndedRef(job_id=job_id, owner=self.jobs[job_id].owner) for job_id in self.ended[place:]]
         return wire.TailReply(next=len(self.ended), ended=fresh)
+
+    def _require_kept(self, place: int) -> None:
+        if not self.retired <= place <= max(self.retired, len(self.ended)):
+            raise errors.CursorExpiredError("what ended after this position may be gone")
 
     def _completed(self, owner: str | None, top: int) -> wire.CompletedReply:
         mine = [self.views[job_id] for job_id in reversed(self.ended) if self._sees(owner, job_id)]
@@ -150,8 +153,7 @@ class FakeMemory:
         )
 
     def _results(self, owner: str | None, after: int, limit: int) -> wire.ResultsReply:
-        if after < self.retired:
-            raise errors.CursorExpiredError("entries after this cursor may have been deleted")
+        self._require_kept(after)
         fresh = [(place, job_id) for place, job_id in enumerate(self.ended, 1) if place > after]
         mine = [(place, self.views[job_id]) for place, job_id in fresh if self._sees(owner, job_id)][:limit]
         return wire.ResultsReply(

@@ -9,6 +9,7 @@ Callers import from here; which module holds a message only says who speaks it.
 from __future__ import annotations
 
 from dynwork.wire.base import (
+    POSITION_MAX,
     STATE_BYTES_MAX,
     STEPS_MAX,
     Epoch,
@@ -76,6 +77,7 @@ from dynwork.wire.system import Fleet, Health, InstanceView, Problem, Stats, Wor
 __all__ = [
     "BULK_JOBS_MAX",
     "HELD_MAX",
+    "POSITION_MAX",
     "STATE_BYTES_MAX",
     "STEPS_MAX",
     "Accepted",

@@ -9,6 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 STATE_BYTES_MAX = 4096
 """Longest state of a chain, in bytes."""
 
+POSITION_MAX = 2**62
+"""Highest position in the results feed."""
+
 STEPS_MAX = 10**15
 """Most steps a chain may have on the wire; a role may be configured to allow fewer."""
 

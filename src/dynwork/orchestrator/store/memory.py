@@ -86,6 +86,8 @@ class MemoryStore(Acts):
         """See :meth:`Store.feed`."""
         if after is not None and after < self._books.retired:
             raise CursorExpiredError(f"results up to position {self._books.retired} are no longer kept")
+        if after is not None and after > self._books.ended:
+            raise CursorExpiredError(f"position {self._books.ended} is the newest")
         own = [job for job in self._books.in_feed_order(owner) if (job.position or 0) > (after or 0)]
         if len(own) < limit:
             return FeedPage(own, self._books.ended)
@@ -95,8 +97,6 @@ class MemoryStore(Acts):
         """See :meth:`Store.tail`."""
         if after is None:
             return Tail([], self._books.ended)
-        if after > self._books.ended:
-            raise CursorExpiredError(f"position {self._books.ended} is the newest")
         page = await self.feed(None, after, limit)
         return Tail([Ended(job.job_id, job.owner) for job in page.jobs], page.next)
 

@@ -79,7 +79,9 @@ class Store(Protocol):
 
         ``after=None`` starts from the oldest kept. ``next`` is the position of the last entry when the page is full,
         else the newest position of the whole store in the same snapshot: a follower without entries of its own does not
-        fall behind retention. Raises ``CursorExpiredError`` if entries after ``after`` may have been deleted.
+        fall behind retention. Raises ``CursorExpiredError`` if entries after ``after`` may have been deleted, and for a
+        position that the store has not reached: what it once had after an earlier one is not what it has now (a backup,
+        a standby that had not received everything).
         """
         ...
 
@@ -87,8 +89,7 @@ class Store(Protocol):
         """Return which jobs have a feed position above ``after``, in commit order, at most ``limit``, whose ever.
 
         ``after=None`` is the newest position: nothing, and where to go on from. ``next`` is as :meth:`feed` has it.
-        Raises ``CursorExpiredError`` as that does, and for a position that the store has not reached: what it once had
-        after an earlier one is not what it has now (a backup, a standby that had not received everything).
+        Raises ``CursorExpiredError`` as that does.
         """
         ...
 

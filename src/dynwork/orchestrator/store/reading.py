@@ -67,17 +67,17 @@ def feed(conn: Connection, owner: str | None, after: int | None, limit: int) -> 
 def tail(conn: Connection, after: int | None, limit: int) -> Tail:
     """See :meth:`dynwork.orchestrator.store.port.Store.tail`."""
     newest, _ = _positions(conn, after)
-    if after is not None and after > newest:
-        raise CursorExpiredError("the store does not reach as far as this position; start again without one")
     rows = [] if after is None else conn.execute(_TAIL, {"after": after, "limit": limit}).all()
     return Tail([Ended(row.job_id, row.owner) for row in rows], rows[-1].position if len(rows) == limit else newest)
 
 
 def _positions(conn: Connection, after: int | None) -> tuple[int, int]:
-    """Return the newest position of the feed and the last that was deleted, if ``after`` is not below that."""
+    """Return the newest position of the feed and the last that was deleted, if ``after`` is between the two."""
     newest, retired = conn.execute(_POSITIONS).one()
     if after is not None and after < retired:
         raise CursorExpiredError("results after this cursor are no longer kept; start again without a cursor")
+    if after is not None and after > newest:
+        raise CursorExpiredError("results do not reach as far as this cursor; start again without a cursor")
     return newest, retired
 
 

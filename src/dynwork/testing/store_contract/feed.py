@@ -126,6 +126,15 @@ class FeedContract(StoreContract):
         with pytest.raises(CursorExpiredError):
             await drive.store.feed("ann", 1, 10)
 
+    async def test_a_cursor_that_the_store_has_not_reached_is_told_so(self, drive: StoreDriver) -> None:
+        for cursor in (1, 2**62):
+            with pytest.raises(CursorExpiredError):
+                await drive.store.feed("ann", cursor, 10)
+        await _ended(drive, "j1")
+        assert await drive.store.feed("ann", 1, 10) == FeedPage([], 1)
+        with pytest.raises(CursorExpiredError):
+            await drive.store.feed("ann", 2, 10)
+
     async def test_positions_go_on_after_retention_and_restart(self, drive: StoreDriver, backend: Backend) -> None:
         await _ended(drive, "j1", "j2")
         await drive.retire(drive.now, limit=2)
