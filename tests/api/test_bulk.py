@@ -27,7 +27,7 @@ def item(data: bytes = b"hello", iterations: int = 7, **more: Any) -> dict[str, 
 
 
 async def post(api: ApiBench, *items: object) -> httpx.Response:
-    return await api.client.post("/jobs", json={"jobs": list(items)})
+    return await api.client.post("/jobs", content=json.dumps({"jobs": list(items)}))
 
 
 async def results(api: ApiBench, *items: object) -> list[dict[str, Any]]:
@@ -70,6 +70,11 @@ REFUSED: list[tuple[object, str, str]] = [
     (item(sha512=DIGEST), "invalid_input", "either data or sha512"),
     (item(iterations=0), "invalid_input", "iterations"),
     (item(iterations=10**12 + 1), "invalid_input", "at most 1000000000000"),
+    (item(iterations=10**15 + 1), "invalid_input", "at most 1000000000000"),
+    (item(iterations=10**400), "invalid_input", "at most 1000000000000"),
+    (item(key="\ud800"), "invalid_input", "key"),
+    (item(kind="\udfff"), "invalid_input", "kind"),
+    ({**item(), "\ud800": 1}, "invalid_input", "unicode"),
     ({**item(), "iterations": "7"}, "invalid_input", "iterations"),
     ({**item(), "iterations": 7.0}, "invalid_input", "iterations"),
     ({**item(), "iterations": True}, "invalid_input", "iterations"),
@@ -99,6 +104,19 @@ async def test_one_wrong_item_is_refused_alone(wrong: object, code: str, why: st
         assert {before["job_id"], after["job_id"]} == set(api.far.jobs)
 
 
+@pytest.mark.parametrize(
+    ("number", "why"), [(b"9" * 5000, "at most 1000000000000"), (b"-" + b"9" * 5000, "greater than or equal to 1")]
+)
+async def test_a_number_that_no_integer_can_be_is_its_item_s_error_alone(number: bytes, why: str) -> None:
+    body = json.dumps({"jobs": [item(b"a"), item(iterations=777), item(b"b")]}).encode().replace(b"777", number)
+    async with api_instance(FakeOrchestrators()) as api:
+        answer = await api.client.post("/jobs", content=body)
+        before, refused, after = answer.json()["results"]
+        assert refused["error"]["code"] == "invalid_input"
+        assert why in refused["error"]["detail"]
+        assert {before["job_id"], after["job_id"]} == set(api.far.jobs)
+
+
 async def test_what_an_orchestrator_refuses_is_told_in_its_place() -> None:
     async with api_instance(FakeOrchestrators()) as api:
         await results(api, item(b"first", key="k"))
@@ -110,7 +128,10 @@ async def test_what_an_orchestrator_refuses_is_told_in_its_place() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b'"x"', b"{}", b'{"jobs": []}', b'{"jobs": {}}', b'{"jobs": null}', b"\xff", b'{"jobs": [1'],
+    [
+        *(b"", b"{", b"[]", b'"x"', b"{}", b'{"jobs": []}', b'{"jobs": {}}', b'{"jobs": null}', b"\xff"),
+        *(b'{"jobs": [1', b'{"jobs": ["\\ud800"', b'{"jobs": "\\ud800"}', b"[" * 1000),
+    ],
 )
 async def test_a_message_that_holds_no_jobs_is_refused_whole(body: bytes) -> None:
     async with api_instance(FakeOrchestrators()) as api:
@@ -137,26 +158,29 @@ async def test_when_no_orchestrator_takes_any_the_whole_may_be_repeated() -> Non
         assert answer.headers["Retry-After"] == "1"
 
 
-async def test_when_only_some_could_not_be_taken_the_others_keep_their_ids() -> None:
+async def test_what_is_malformed_makes_no_success_of_a_message_of_which_nothing_was_taken() -> None:
     async with api_instance(FakeOrchestrators()) as api:
         for url in (ONE, TWO):
             api.far.fail(url, CONNECTION_REFUSED, forever=True)
-        told = await results(api, item(), {"iterations": 0})
-        assert [entry["error"]["code"] for entry in told] == ["no_orchestrator", "invalid_input"]
+        answer = await post(api, item(), {"iterations": 0})
+        assert (answer.status_code, answer.json()["code"]) == (503, "no_orchestrator")
+        assert answer.headers["Retry-After"] == "1"
+        told = await results(api, {"iterations": 0})
+        assert [entry["error"]["code"] for entry in told] == ["invalid_input"], "repeating would help nobody"
+
+
+async def test_when_only_some_could_not_be_taken_the_others_keep_their_ids() -> None:
+    async with api_instance(FakeOrchestrators()) as api:
+        api.far.item_errors["away"] = errors.StoreUnavailableError("no commit")
+        away, good, bad = await results(api, item(key="away"), item(), {"iterations": 0})
+        assert (away["error"]["code"], bad["error"]["code"]) == ("store_unavailable", "invalid_input")
+        assert good["job_id"] in api.far.jobs
 
 
 async def test_a_message_beyond_the_bound_is_refused() -> None:
     async with api_instance(FakeOrchestrators(), body_bytes_max=100) as api:
         answer = await post(api, item(b"x" * 100))
         assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
-
-
-async def test_more_jobs_than_may_be_pending_are_refused_and_none_of_them_sent() -> None:
-    async with api_instance(FakeOrchestrators(), submit_pending_max=2) as api:
-        answer = await post(api, item(), item(), item())
-        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-        assert api.far.jobs == {}
-        assert len(await results(api, item(), item())) == 2
 
 
 async def test_a_message_that_would_become_millions_of_values_is_refused_before_it_is_taken_apart(

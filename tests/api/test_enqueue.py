@@ -117,6 +117,18 @@ async def test_a_bad_parameter_is_refused_by_name_before_the_body_is_read(query:
         assert api.far.calls == []
 
 
+@pytest.mark.parametrize(
+    ("iterations", "why"),
+    [("9" * 23, "less than or equal to 1000"), ("-" + "9" * 23, "greater than or equal to 1"), ("9" * 5000, "maximum")],
+)
+async def test_of_a_number_that_is_far_too_large_the_bound_is_told(iterations: str, why: str) -> None:
+    async with api_instance(FakeOrchestrators(), iterations_max=1000) as api:
+        answer = await api.client.put(f"/enqueue?iterations={iterations}", content=b"x")
+        (fault,) = answer.json()["errors"]
+        assert fault["field"] == "iterations"
+        assert why in fault["message"]
+
+
 async def test_the_most_iterations_allowed_are_accepted() -> None:
     async with api_instance(FakeOrchestrators(), iterations_max=1000) as api:
         assert (await api.client.put("/enqueue?iterations=1000", content=b"x")).status_code == 202

@@ -70,6 +70,24 @@ async def test_pending_submissions_are_bounded_and_the_one_beyond_is_told_to_com
         assert await api.metric("dynwork_api_pending_submissions") == 0
 
 
+async def test_more_jobs_than_may_be_pending_are_let_in_when_nothing_else_is_pending() -> None:
+    reached, released = asyncio.Event(), asyncio.Event()
+    bulk = {"jobs": [{"data": "aGVsbG8=", "iterations": 3}] * 3}
+    async with api_instance(FakeOrchestrators(), submit_pending_max=2) as api:
+        api.far.fail(ONE, held(reached, released))
+        under_way = put(api)
+        await reached.wait()
+        answer = await api.client.post("/jobs", json=bulk)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert answer.json()["detail"].startswith("1 submissions are pending")
+        released.set()
+        assert (await under_way).status_code == 202
+        assert len(api.far.jobs) == 1, "of those that were refused none was sent"
+        assert (await api.client.post("/jobs", json=bulk)).status_code == 202
+        assert len(api.far.jobs) == 4
+        assert await api.metric("dynwork_api_pending_submissions") == 0
+
+
 async def test_a_batch_that_fails_at_one_orchestrator_goes_to_the_next_as_it_was() -> None:
     async with api_instance(FakeOrchestrators()) as api:
         api.far.fail(ONE, replying(500), forever=True)

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,9 @@ AT_ONCE_BYTES_MAX = 64 * 1024
 """A message up to this long is taken apart in the event loop: a thread would take longer."""
 MARKS_MAX = 300 * BULK_JOBS_MAX
 """Commas and opening brackets in a message: 300 an item, whose key may have 256. Each may become a value in memory."""
+
+DIGITS_MAX = 40
+"""Digits of a number that are looked at."""
 
 FIELDS_MAX = len(BulkJob.model_fields)
 
@@ -86,11 +90,7 @@ class Reader:
         """Return for each item the job, or why there is none. Raises ``InvalidInputError`` if there are no items."""
         if sum(map(body.count, b",[{")) > MARKS_MAX:
             raise _refused(f"more than {MARKS_MAX} commas and brackets: 1 to {BULK_JOBS_MAX} flat items are expected")
-        try:
-            items = BulkJobs.model_validate_json(body).jobs
-        except ValidationError as error:
-            raise _invalid(error) from None
-        return [self._item(owner_name, item) for item in items]
+        return [self._item(owner_name, item) for item in _items(body)]
 
     def _item(self, owner_name: str, item: object) -> NewJob | errors.RefusedError:
         if isinstance(item, dict) and len(item) > FIELDS_MAX:
@@ -148,8 +148,10 @@ def router(guard: KeyGuard, submissions: Submissions, bodies: Bodies, reader: Re
         response_description="What became of each, in the order of the request.",
         description=(
             "Up to 1000 jobs in one message. Each is answered for itself and in order: its `job_id`, or the `error` for"
-            " which it was refused; the others are not affected. `repeated` tells that a key was known already."
-            " If none could be made durable the whole request is answered 503: repeat it with the same keys."
+            " which it was refused; the others are not affected. `repeated` tells that a key was known already. If none"
+            " of those that are well formed could be made durable just now, the whole request is answered 503 (429 if"
+            " the queue is full): repeat it with the same keys. A message that is not JSON, or holds no list of 1 to"
+            " 1000 `jobs`, is refused whole."
             f" The message must be here after {PATIENCE.whole_s_max:.0f} s, and may not stand still for"
             f" {PATIENCE.still_s_max:.0f} s on its way."
         ),
@@ -177,12 +179,36 @@ def router(guard: KeyGuard, submissions: Submissions, bodies: Bodies, reader: Re
     return routes
 
 
+def _items(body: bytes | bytearray) -> list[object]:
+    """Take a message apart. Raises ``InvalidInputError``.
+
+    JSON may have what no text and no number here can be, half a surrogate pair or thousands of digits. The reader of
+    the model refuses a message for one such value; Python's goes on. It is asked where it takes no more memory: ASCII.
+    """
+    try:
+        return BulkJobs.model_validate_json(body).jobs
+    except ValidationError as error:
+        try:
+            read = json.loads(body.decode("ascii"), parse_int=_integer)
+        except (ValueError, RecursionError):
+            raise _invalid(error) from None
+    try:
+        return BulkJobs.model_validate(read).jobs
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+def _integer(digits: str) -> int:
+    """Return a number, of a very long one what is beyond every bound as well."""
+    return int(digits[:DIGITS_MAX])
+
+
 def _results(
     items: Sequence[NewJob | errors.RefusedError], answers: Sequence[str | errors.DynworkError]
 ) -> list[BulkResult]:
     """Put the answers where the items were. Raises what befell all of them, if that may pass."""
     unavailable = [answer for answer in answers if isinstance(answer, errors.UnavailableError)]
-    if unavailable and len(unavailable) == len(items):
+    if unavailable and len(unavailable) == len(answers):
         raise unavailable[0]
     waiting = iter(answers)
     results = []

@@ -4,7 +4,7 @@ import re
 
 from pydantic import BeforeValidator
 
-_DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_DIGITS = re.compile(r"-?[0-9]+", re.ASCII)
 
 
 def _digits_only(value: object) -> object:

@@ -64,8 +64,11 @@ class Submissions:
 
     @contextmanager
     def admitted(self, jobs: int = 1) -> Generator[None]:
-        """Hold ``jobs`` places among the pending submissions. Raises ``UnavailableError`` if so many are not free."""
-        if self._pending + jobs > self._limits.pending_max:
+        """Hold ``jobs`` places among the pending submissions. Raises ``UnavailableError`` if so many are not free.
+
+        More than there are places are let in when nothing else is pending: else they could never be.
+        """
+        if self._pending and self._pending + jobs > self._limits.pending_max:
             raise errors.UnavailableError(f"{self._pending} submissions are pending in this API instance: try again")
         self._pending += jobs
         try:
