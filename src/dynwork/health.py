@@ -31,6 +31,7 @@ def pages(
     """
     router = APIRouter(tags=["health"])
 
+    @router.head("/livez", include_in_schema=False, response_model_exclude_none=True)
     @router.get(
         "/livez",
         summary="Is the process alive?",
@@ -41,6 +42,7 @@ def pages(
     async def livez() -> Health:
         return Health(status="ok")
 
+    @router.head("/readyz", include_in_schema=False, response_model_exclude_none=True)
     @router.get(
         "/readyz",
         summary="Can it do its work?",

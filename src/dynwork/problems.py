@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dynwork import errors, logs
@@ -95,14 +96,24 @@ def _told(request: Request, response: JSONResponse, code: str) -> JSONResponse:
 
 def of_http(request: Request, error: HTTPException) -> JSONResponse:
     """Return the response for what routing itself refuses: no such page (404), not with this method (405)."""
-    detail = str(error.detail)
+    detail, headers = str(error.detail), dict(error.headers or {})
     if error.status_code == 404:
         detail = f"there is no page {request.url.path!r} here"
     elif error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        detail = f"{request.method} is not possible on {request.url.path!r}; use {allowed}"
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+        detail = f"{request.method} is not possible on {request.url.path!r}; use {headers['Allow']}"
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-    return _told(request, problem(error.status_code, code, detail, headers=error.headers), code)
+    return _told(request, problem(error.status_code, code, detail, headers=headers), code)
+
+
+def _methods(request: Request) -> set[str]:
+    """Return all methods that the path has: each is a route of its own, and routing names those of the first."""
+
+    def matched(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return set(filter(matched, HTTPMethod))
 
 
 class Defects:

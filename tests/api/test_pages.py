@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from dynwork.testing.api import ONE, TWO, api_instance
+from dynwork.testing.api import ONE, TWO, api_instance, api_listening
 from dynwork.testing.orchestrators import REFUSED, FakeOrchestrators, held
+from dynwork.testing.raw import connected, head
 from dynwork.wire import Problem
 
 
@@ -30,6 +31,38 @@ async def test_what_is_not_there_is_a_problem_too(method: str, path: str, status
         assert (answer.status_code, problem.status, problem.code) == (status, status, code)
         assert problem.title
         assert ("Allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/jobs", "GET, POST"),
+        ("PATCH", "/jobs/0198a1b2-0000-7000-8000-000000000000", "DELETE, GET"),
+        ("GET", "/enqueue", "PUT"),
+        ("POST", "/livez", "GET, HEAD"),
+        ("POST", "/docs/swagger-ui.css", "GET"),
+    ],
+)
+async def test_a_method_that_a_path_does_not_have_is_told_all_that_it_has(method: str, path: str, allowed: str) -> None:
+    async with api_instance(FakeOrchestrators()) as api:
+        answer = await api.client.request(method, path)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+        assert answer.json()["detail"].endswith(f"use {allowed}")
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz"])
+async def test_head_is_answered_as_get_is_without_a_body(path: str) -> None:
+    async with api_listening(FakeOrchestrators()) as (_, port), connected(port) as (reader, writer):
+        heads = []
+        for method in ("HEAD", "GET"):
+            writer.write(head(f"{method} {path}"))
+            headers = await reader.readuntil(b"\r\n\r\n")
+            assert headers.startswith(b"HTTP/1.1 200 ")
+            if method == "GET":
+                assert await reader.readexactly(int(headers.lower().split(b"content-length: ")[1].split()[0]))
+            lines = headers.lower().splitlines()
+            heads.append(sorted(line for line in lines if not line.startswith((b"date:", b"x-request-id:"))))
+        assert heads[0] == heads[1]
 
 
 async def test_ready_means_that_an_orchestrator_answers() -> None:

@@ -28,6 +28,7 @@ def router(guard: Callable[[Request], None]) -> APIRouter:
     page = documents.read("index.html")
     docs_page = documents.read("docs.html")
 
+    @routes.head("/")
     @routes.get("/")
     async def index() -> Response:
         return documents.response(page)
