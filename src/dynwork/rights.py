@@ -1,7 +1,8 @@
 """Keys of clients: whose they are and what they allow.
 
 An entry of ``DYNWORK_API_KEYS`` is ``owner:key``, or ``owner[rights]:key`` with one or more of ``submit``, ``read`` and
-``admin``, joined by ``+``. Without brackets a key may submit and read.
+``admin``, joined by ``+``. Without brackets a key may submit and read. Blanks around a key are no part of it, as around
+what a request shows; those within are.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ DEFAULT_RIGHTS = frozenset({Right.SUBMIT, Right.READ})
 LOCAL_OWNER = "local"
 """The owner of every job while no keys are set."""
 OWNER_CHARACTERS_MAX = 64
-_ENTRY = re.compile(r"(?P<owner>[^:\[\]\x00]+)(?:\[(?P<rights>[^\]:]*)\])?:(?P<secret>.+)", re.DOTALL)
+_ENTRY = re.compile(r"(?P<owner>[^:\[\]\x00]+)(?:\[(?P<rights>[^\]:]*)\])?:[ \t]*(?P<secret>[^ \t].*)", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,15 @@ def parse(entry: str) -> Key:
     owner = found["owner"].strip()
     if not 1 <= len(owner) <= OWNER_CHARACTERS_MAX:
         raise ValueError(f"the name of an owner has 1 to {OWNER_CHARACTERS_MAX} characters")
+    secret = found["secret"].rstrip(" \t")
+    if _CONTROL.search(secret):
+        raise ValueError(f"the key of {owner!r} has a tab, a line end or the like: no more than blanks are expected")
     if found["rights"] is None:
-        return Key(owner, found["secret"])
+        return Key(owner, secret)
     named = [name.strip() for name in found["rights"].split("+")]
     if unknown := sorted(set(named) - set(Right)):
         raise ValueError(f"{owner!r} is given the right {unknown[0]!r}: known are {', '.join(Right)}")
-    return Key(owner, found["secret"], frozenset(map(Right, named)))
+    return Key(owner, secret, frozenset(map(Right, named)))
 
 
 def parse_all(entries: Sequence[str]) -> tuple[Key, ...]:

@@ -22,7 +22,7 @@ def bearer(request: Request) -> str | None:
     """Return what the request shows as ``Authorization: Bearer …``, ``None`` if nothing."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     # Header bytes are handed over as latin-1; a key outside ASCII was sent as UTF-8.
-    shown = value.strip().encode("latin-1", "replace").decode(errors="surrogateescape")
+    shown = value.strip(" \t").encode("latin-1", "replace").decode(errors="surrogateescape")
     return shown if scheme.lower() == "bearer" and shown else None
 
 

@@ -106,6 +106,12 @@ async def test_the_scheme_is_read_in_any_case() -> None:
         assert (await api.client.get("/stats", headers={"Authorization": "bearer  blue-key"})).status_code == 200
 
 
+async def test_blanks_around_a_key_are_no_part_of_it_and_those_within_are() -> None:
+    async with api_instance(FakeOrchestrators(), api_keys=("red: s3cr3t ", "blue:two words")) as api:
+        for key, status in (("s3cr3t", 200), (" s3cr3t", 200), ("two words", 200), ("two", 401), ("twowords", 401)):
+            assert (await api.client.get("/stats", headers=showing(key))).status_code == status
+
+
 async def test_a_key_outside_ascii_is_recognised_as_it_was_sent() -> None:
     async with api_instance(FakeOrchestrators(), api_keys=("red:ключ",)) as api:
         sent = {b"Authorization": "Bearer ключ".encode()}

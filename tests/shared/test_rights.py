@@ -25,6 +25,9 @@ SUBMIT, READ, ADMIN = Right.SUBMIT, Right.READ, Right.ADMIN
         ("team[ read + submit ]:k", "team", "k", {SUBMIT, READ}),
         ("ops[admin]:k", "ops", "k", {SUBMIT, READ, ADMIN}),
         ("the team [read]:k", "the team", "k", {READ}),
+        ("team: s3cr3t", "team", "s3cr3t", {SUBMIT, READ}),
+        ("team[read]:  s3cr3t\t ", "team", "s3cr3t", {READ}),
+        ("team: two words ", "team", "two words", {SUBMIT, READ}),
     ],
 )
 def test_an_entry_says_whose_the_key_is_and_what_it_allows(
@@ -42,6 +45,10 @@ def test_an_entry_says_whose_the_key_is_and_what_it_allows(
         ("hunter2", "owner:key"),
         (":hunter2", "owner:key"),
         ("team:", "owner:key"),
+        ("team:  ", "owner:key"),
+        ("team:hunter2\nhunter2", "blanks are expected"),
+        ("team:hunter2\thunter2", "blanks are expected"),
+        ("team:hunter2\x7f", "blanks are expected"),
         ("team[read:hunter2", "owner:key"),
         ("team[read]hunter2", "owner:key"),
         ("  [read]:hunter2", "1 to 64"),

@@ -32,6 +32,7 @@ def request(
         (b"BEARER  abc ", "abc"),
         (b"Bearer a b", "a b"),
         ("Bearer ключ".encode(), "ключ"),
+        ("Bearer voilà".encode(), "voilà"),
     ],
 )
 def test_what_a_request_shows(header: bytes | None, shown: str | None) -> None:
