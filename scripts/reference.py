@@ -33,6 +33,40 @@ SETTINGS = (
     ("Command line and SDK", settings.ClientSettings),
 )
 
+ERRORS_HEAD = """\
+# Errors
+
+## What a request is answered
+
+Every refusal is `application/problem+json` (RFC 9457) with a stable `code` and a `detail` that says what to do.
+`invalid_input` names in `errors: [{field, message}]` what is wrong, where that is a field. 429 and 503 carry
+`Retry-After`. What is no HTTP (a `Content-Length` that is no number, two lengths, a broken chunk) the server refuses
+before any of this: 400 in plain text, without a code, and the connection is closed.
+"""
+RAISED_HEAD = """
+## What answers no request
+
+The Python client raises what is above as well, and the command line shows it. What a job failed of (its `error`) has
+codes of its own, such as `worker_lost`, beside what its kind of work calls its errors.
+"""
+OF_NO_CLASS = {
+    errors.DynworkError.code: (500, "A defect; what happened is in the log of the role."),
+    "method_not_allowed": (405, "The path is there, but not for this method: `Allow` names those it has."),
+}
+"""Codes of answers that no class of error stands for, with their status and meaning."""
+CLIENT = "client, command line"
+RAISED_BY: dict[type[errors.DynworkError], str] = {
+    errors.ConfigurationError: "role, client or command, as it starts",
+    errors.JobEndedError: CLIENT,
+    errors.JobUnfinishedError: CLIENT,
+    errors.NoAnswerError: CLIENT,
+    errors.UnexpectedAnswerError: CLIENT,
+    errors.StaleLeaderError: "orchestrator, to itself",
+    errors.OrphanedError: "worker, as it ends",
+    errors.FleetError: "orchestrator: log, `GET /fleet`",
+}
+"""Who raises the errors, and those derived from them, that have no status."""
+
 
 def settings_page() -> str:
     """Return the page of all settings."""
@@ -79,19 +113,22 @@ def _bounds(field: FieldInfo) -> str:
 
 def errors_page() -> str:
     """Return the page of all error codes."""
-    lines = [
-        NOTE,
-        "# Errors\n",
-        "Every refusal is `application/problem+json` (RFC 9457) with a stable `code`, a `detail` that says what to do",
-        "and, for bad input, `errors: [{field, message}]`. 429 and 503 carry `Retry-After`.\n",
-        "| code | status | meaning |",
-        "|---|---|---|",
-    ]
-    rows = {leaf.code: (problems.STATUS.get(leaf), _first_line(leaf)) for leaf in _leaves(errors.DynworkError)}
-    lines += [f"| `{code}` | {status or '–'} | {meaning} |" for code, (status, meaning) in sorted(rows.items())]
-    return "\n".join(
-        [*lines, "\nA code without a status never answers a request: it ends a process or an internal act.\n"]
-    )
+    leaves = {leaf.code: leaf for leaf in _leaves(errors.DynworkError)}
+    answered = {code: (problems.STATUS[leaf], _first_line(leaf)) for code, leaf in leaves.items()
+                if leaf in problems.STATUS} | OF_NO_CLASS  # fmt: skip
+    raised = {code: (_raised_by(leaf), _first_line(leaf)) for code, leaf in leaves.items() if code not in answered}
+    lines = [NOTE, ERRORS_HEAD, "| code | status | meaning |", "|---|---|---|"]
+    lines += [f"| `{code}` | {status} | {meaning} |" for code, (status, meaning) in sorted(answered.items())]
+    lines += [RAISED_HEAD, "| code | raised by | meaning |", "|---|---|---|"]
+    lines += [f"| `{code}` | {whom} | {meaning} |" for code, (whom, meaning) in sorted(raised.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _raised_by(leaf: type[errors.DynworkError]) -> str:
+    for base, whom in RAISED_BY.items():
+        if issubclass(leaf, base):
+            return whom
+    raise SystemExit(f"{leaf.__name__} has no status: say in RAISED_BY who raises it")
 
 
 def _leaves(base: type[errors.DynworkError]) -> Iterator[type[errors.DynworkError]]:

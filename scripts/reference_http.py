@@ -15,6 +15,7 @@ HEAD = """# HTTP
 What clients call. `GET /openapi.json` has the same for programs, `/docs` lets you try it. Keys go into
 `Authorization: Bearer KEY`; without keys configured (on loopback only) none is needed. What a call may refuse is
 `application/problem+json` ([Problem](#problem)) with a stable `code`: [errors.md](errors.md). Times are ISO 8601, UTC.
+`HEAD` is answered at `/`, `/livez` and `/readyz`. To a method that a path does not have 405 names those it has.
 """
 VERBS = ("put", "post", "get", "delete")
 Node = Mapping[str, Any]

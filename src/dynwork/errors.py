@@ -90,7 +90,7 @@ class NotFoundError(RefusedError):
 
 
 class KeyReusedError(RefusedError):
-    """The idempotency key was used before, for a different job."""
+    """The idempotency key was used before, for a different job of this owner that is still kept."""
 
     code = "key_reused"
 

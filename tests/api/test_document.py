@@ -14,6 +14,7 @@ from dynwork import __version__, errors
 from dynwork.api import examples
 from dynwork.ids import new_id
 from dynwork.problems import STATUS
+from dynwork.settings import OrchestratorSettings
 from dynwork.testing.api import ApiBench, api_instance
 from dynwork.testing.orchestrators import FakeOrchestrators
 from dynwork.wire import Problem
@@ -89,6 +90,16 @@ async def test_the_bound_of_iterations_is_the_one_that_is_set_in_one_and_in_bulk
                      if found["name"] == "iterations")  # fmt: skip
         bulk = document["components"]["schemas"]["BulkJob"]["properties"]["iterations"]
         assert (single["maximum"], bulk["maximum"]) == (1000, 1000)
+
+
+def test_a_key_is_promised_to_hold_among_its_owner_s_jobs_while_the_job_is_kept(document: dict[str, Any]) -> None:
+    (header,) = (found for found in document["paths"]["/enqueue"]["put"]["parameters"] if found["in"] == "header")
+    item = document["components"]["schemas"]["BulkJob"]["properties"]["key"]
+    for told in (header["description"], item["description"]):
+        assert "its owner's" in told
+        assert "kept" in told
+    for told in (document["info"]["description"], document["paths"]["/enqueue"]["put"]["description"]):
+        assert f"{OrchestratorSettings.model_fields['retention_s'].default / 86400:.0f} days" in " ".join(told.split())
 
 
 def test_the_document_names_its_version_and_its_licence(document: dict[str, Any]) -> None:

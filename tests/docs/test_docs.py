@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,10 @@ def test_every_setting_metric_and_error_is_in_the_reference() -> None:
     source = "\n".join(
         path.read_text() for path in (ROOT / "src" / "dynwork").rglob("*.py") if "testing" not in path.parts
     )
-    codes = set(re.findall(r'^    code = "([a-z_]+)"', source, re.MULTILINE))
+    codes = set(re.findall(r'^    code(?:: ClassVar\[str\])? = "([a-z_]+)"', source, re.MULTILINE))
+    of_routing = re.findall(r"error\.status_code == (\d+)", source)
+    codes |= {HTTPStatus(int(status)).phrase.lower().replace(" ", "_") for status in of_routing}
+    assert {"internal", "not_found", "method_not_allowed"} <= codes
     assert codes == names(r"(?m)^\| `([a-z_]+)`", REFERENCE / "errors.md")
     counted = {
         name.removesuffix("_total").removesuffix("_info")

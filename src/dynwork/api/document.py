@@ -25,7 +25,8 @@ themselves. A job that was accepted gets exactly one result, through any crash.
 and no others, and has rights: each call says which one it needs.
 
 **Repeating.** Every call may be repeated. A job is submitted once however often it is sent, if it has a key of its own:
-`Idempotency-Key`, or `key` in bulk.
+`Idempotency-Key`, or `key` in bulk. A key holds among its owner's jobs, for as long as the job is kept: by default 7
+days after its end.
 
 **Errors** are `application/problem+json` (RFC 9457) with a stable `code` for programs and a `detail` for people. Those
 with status 429 and 503 say in `Retry-After` when to try again. `X-Request-ID`, yours or one that is made for you, is in

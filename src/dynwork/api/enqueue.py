@@ -55,8 +55,9 @@ def router(
             "The request body is the buffer. Its hash is computed `iterations` times over: SHA-512 of the buffer, then"
             " SHA-512 of the digest, and so on. The answer comes once the job is safe on disk; from then on it gets"
             " exactly one result, through any crash. Send an `Idempotency-Key` to repeat a request safely: the same"
-            " key with the same buffer and parameters is the same job, and gets the same id. The body may come slowly,"
-            f" for as long as it takes; without a byte of it for {PATIENCE.still_s_max:.0f} s the request is refused."
+            " key with the same buffer and parameters is the same job, and gets the same id, for as long as the job is"
+            " kept: 7 days after its end, unless set otherwise. Keys of other owners are other keys. The body may come"
+            f" slowly, for as long as it takes; without a byte of it for {PATIENCE.still_s_max:.0f} s it is refused."
         ),
         openapi_extra={"requestBody": BODY},
         responses=refusals(
@@ -85,7 +86,7 @@ def router(
                 min_length=1,
                 max_length=256,
                 pattern=r"^[\x20-\x7e]+$",
-                description="Names this request for good.",
+                description="Names this request among its owner's, for as long as the job is kept.",
                 examples=["order-17"],
             ),
         ] = None,

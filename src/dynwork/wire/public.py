@@ -96,7 +96,12 @@ class BulkJob(Shown):
     kind: Annotated[str, Field(min_length=1, max_length=64, description="The kind of work.")] = "sha512-chain"
     key: Annotated[
         str | None,
-        Field(min_length=1, max_length=256, pattern=r"^[\x20-\x7e]+$", description="The job's idempotency key."),
+        Field(
+            min_length=1,
+            max_length=256,
+            pattern=r"^[\x20-\x7e]+$",
+            description="The job's idempotency key: names it among its owner's, for as long as it is kept.",
+        ),
     ] = None
 
 

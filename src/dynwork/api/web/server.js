@@ -27,7 +27,7 @@ async function request(method, path, options = {}) {
 
 const call = async (method, path, options) => (await request(method, path, options)).json();
 
-// The key names this submission for good: however often it is sent, it is one job.
+// The key names this submission: however often it is sent, it is one job.
 function submissionKey() {
   const random = crypto.getRandomValues(new Uint8Array(16));
   return [...random].map((byte) => byte.toString(16).padStart(2, "0")).join("");
