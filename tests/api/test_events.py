@@ -125,6 +125,25 @@ async def test_of_a_flood_only_the_newest_are_told(monkeypatch: pytest.MonkeyPat
         await page.close()
 
 
+async def test_what_comes_behind_a_flood_is_told_from_the_newest_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "READ_MAX", 2)
+    async with api_instance(FakeOrchestrators()) as api, asyncio.TaskGroup() as tasks:
+        ids = [await enter(api, data=b"%d" % number) for number in range(7)]
+        page = await begun(api)
+        await api.clock.advance(1)
+        for job_id in ids[:6]:
+            api.far.finish(job_id, "ab" * 64)
+        shown = tasks.create_task(page.next())
+        await api.clock.advance(2)
+        assert [entry["job_id"] for entry in (await shown)[1]] == ids[:2]
+        shown = tasks.create_task(page.next())
+        await api.clock.advance(5)
+        api.far.finish(ids[6], "ab" * 64)
+        await api.clock.advance(2)
+        assert [entry["job_id"] for entry in (await shown)[1]] == ids[6:], "those between are left out"
+        await page.close()
+
+
 async def test_a_quiet_stream_is_kept_open_by_comments() -> None:
     async with api_instance(FakeOrchestrators()) as api, asyncio.TaskGroup() as tasks:
         page = await begun(api)

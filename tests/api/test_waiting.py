@@ -187,6 +187,22 @@ async def test_however_many_are_woken_at_once_all_are_answered(monkeypatch: pyte
         assert {(await one).status_code for one in (*jobs, *feeds)} == {200}
 
 
+async def test_who_waits_in_the_tail_looks_however_many_others_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "ASKS_WAITING_MAX", 1)
+    async with api_instance(FakeOrchestrators()) as api, asyncio.TaskGroup() as tasks:
+        job_id = await enter(api)
+        requests = Waiting(api, tasks)
+        reached, released = asyncio.Event(), asyncio.Event()
+        api.far.fail(ONE, held(reached, released), forever=True)
+        reading = await requests.get("/stats")
+        await reached.wait()
+        waiting = [await requests.get(f"/jobs/{job_id}?wait_s=1"), await requests.get("/results?wait_s=1")]
+        assert (await api.client.get(f"/jobs/{job_id}")).status_code == 503, "there is room for one that reads"
+        released.set()
+        await api.clock.advance(2)
+        assert [(await one).status_code for one in (reading, *waiting)] == [200] * 3
+
+
 async def test_when_the_role_stops_nobody_waits_on() -> None:
     async with api_instance(FakeOrchestrators()) as api, asyncio.TaskGroup() as tasks:
         job_id = await enter(api)

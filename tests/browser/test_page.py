@@ -117,6 +117,18 @@ def test_a_tab_that_is_loaded_again_knows_its_jobs(visit: Open, cluster: Cluster
     expect(card.locator(".hash code")).to_have_text(chain(b"kept", SHORT))
 
 
+@pytest.mark.parametrize("kept", ["{", "null", "7", '{"id": 1}', '[null, 7, {}, {"id": 1, "name": "x"}]'])
+def test_what_a_tab_keeps_and_nobody_can_read_is_left_out(
+    visit: Open, cluster: Cluster, file: MakeFile, kept: str
+) -> None:
+    page = visit(cluster.api_urls[0])
+    page.evaluate("(kept) => sessionStorage.setItem('dynwork.jobs', kept)", kept)
+    page.reload()
+    expect(page.locator("#live")).to_have_text("Live")
+    expect(page.locator(".job")).to_have_count(0)
+    expect(state(submit(page, SHORT, file("after.bin", b"after")))).to_have_text("Done")
+
+
 def test_iterations_are_taken_however_a_browser_lets_them_be_written(
     visit: Open, cluster: Cluster, file: MakeFile
 ) -> None:

@@ -5,6 +5,16 @@ const LOOKS_MAX = 20; // jobs looked at in one turn: of more, the oldest
 const LOOK_MS = 500;
 const ENDED = new Set(["succeeded", "dead", "cancelled", "gone", "unsent"]);
 
+// What the tab keeps; of what this page did not write, nothing.
+function keptJobs() {
+  try {
+    const kept = JSON.parse(sessionStorage.getItem(JOBS) ?? "[]");
+    return kept.filter((job) => typeof job?.id === "string" && typeof job.name === "string");
+  } catch {
+    return [];
+  }
+}
+
 class Job {
   constructor({ name, size, id = null }) {
     Object.assign(this, { name, size, id, state: "sending" });
@@ -114,7 +124,7 @@ const jobs = {
   },
 
   restore() {
-    for (const kept of JSON.parse(sessionStorage.getItem(JOBS) ?? "[]").reverse()) this.add(new Job(kept));
+    for (const kept of keptJobs().reverse()) this.add(new Job(kept));
   },
 
   // The feed told of these: a card that is not looked at in every turn hears of its end here.
