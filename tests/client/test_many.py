@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from dynwork import AsyncClient, Client, Digest, Result, Work, errors
+from dynwork.client import _async_many
 from dynwork.kinds import DEFAULT_KIND
 from dynwork.testing.public_api import PublicApi, VirtualTime, problem
 
@@ -189,6 +190,37 @@ async def test_works_that_share_a_key_share_the_result() -> None:
         results = [result async for _, result in client.submit_many([one, two])]
     assert len(results) == 2
     assert results[0].job_id == results[1].job_id
+
+
+@pytest.mark.parametrize("kept", [10_000, 3])
+async def test_with_a_cursor_from_before_a_key_that_comes_again_after_its_end_has_its_result_again(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_async_many, "KEPT_MAX", kept)
+    given = [Work(b"%d" % (number % 10), 1, key=f"k{number % 10}") for number in range(30)]
+    async with client_of(PublicApi(per_look=5)) as client:
+        before = await client.position()
+        pairs = client.submit_many(given, window=2, after=before)
+        told = [(work, result.value()) async for work, result in pairs]
+    assert sorted(told, key=lambda pair: str(pair[0].key)) == [
+        (work, expected(work)) for work in sorted(given, key=lambda work: str(work.key))
+    ]
+
+
+@pytest.mark.parametrize(("kept", "looks"), [(10_000, 0), (20, 80)])
+async def test_started_again_what_the_feed_told_too_early_is_kept_or_looked_up(
+    kept: int, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All have ended, and one page of the feed tells of all; but works are handed in a few at a time."""
+    monkeypatch.setattr(_async_many, "KEPT_MAX", kept)
+    api = PublicApi()
+    given = [Work(b"%d" % number, 1, key=f"k{number}") for number in range(100)]
+    async with client_of(api) as client:
+        before = await client.position()
+        await drain(client.submit_many(given))
+        found = await drain(client.submit_many(given, window=5, after=before))
+    assert {work: result.value() for work, result in found.items()} == {work: expected(work) for work in given}
+    assert sum("/jobs/" in request.url.path for request in api.requests) <= looks
 
 
 async def test_what_ended_behind_a_cursor_that_expired_is_looked_up() -> None:

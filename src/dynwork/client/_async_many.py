@@ -2,7 +2,9 @@
 
 The feed is read from a position taken before the first work was handed in, so a job that is handed in now ends after
 it: each entry is either of a job that waits here, or of somebody else's. A job whose key was known before may have
-ended earlier than that, and is looked up. So is everything that waits if the feed's position was lost.
+ended earlier than that, and is looked up. So is everything that waits if the feed's position was lost. A feed that is
+read from before the first handing-in of all tells those too, but maybe before their work is handed in here: what it
+has told is kept for them, as much as there is room for.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from dynwork.wire import BULK_JOBS_MAX
 LISTEN_S = 20
 """How long the feed is listened to at a time while there is nothing else to do, seconds."""
 
+KEPT_MAX = 10_000
+"""How many of the results that the feed told are kept for works that are handed in later; 5 MB."""
+
 Pairs: TypeAlias = list[tuple[Work, Result]]
 
 
@@ -38,7 +43,9 @@ class AsyncMany:
         self._window = max(window, 1)
         self._cursor = after
         self._tells_all = after is not None
-        """Whether the feed from the first cursor on tells the end even of those whose keys were known before."""
+        """Whether each job that has ended is either among those kept or told by the feed from here on."""
+        self._kept: dict[str, Result] | None = None if after is None else {}
+        """What the feed has told, by job id, oldest first; only of one that begins before the first handing-in."""
         self._waiting: dict[str, list[Work]] = {}
         """By job id; more than one work if they share a key."""
         self._count = 0
@@ -63,17 +70,20 @@ class AsyncMany:
     async def _hand_in(self) -> Pairs:
         """Hand in the next works; return those that are at their end with that."""
         works = await self._source.take(min(BULK_JOBS_MAX, self._window - self._count))
-        refused: Pairs = []
+        ended: Pairs = []
         known: list[str] = []
         for work, receipt in zip(works, await self._delivery.hand_in(works), strict=True):
             if receipt.job_id is None:
-                refused.append((work, Result("refused", error=receipt.error)))
+                ended.append((work, Result("refused", error=receipt.error)))
+                continue
+            if self._kept and receipt.job_id in self._kept:
+                ended.append((work, self._kept[receipt.job_id]))
                 continue
             self._waiting.setdefault(receipt.job_id, []).append(work)
             self._count += 1
             if receipt.repeated and not self._tells_all:
                 known.append(receipt.job_id)
-        return refused + await self._look_up(known)
+        return ended + await self._look_up(known)
 
     async def _listen(self, cursor: str) -> tuple[str, Pairs]:
         """Read on in the feed; return where to go on, and what ended."""
@@ -87,7 +97,12 @@ class AsyncMany:
             return newest, await self._look_up(list(self._waiting))
         if wait_s and not page.results:
             await self._outside.rest(asked)
-        return page.next, [pair for ended in page.results for pair in self._ended(ended.job_id, result_of(ended))]
+        ended: Pairs = []
+        for entry in page.results:
+            result = result_of(entry)
+            self._keep(entry.job_id, result)
+            ended += self._ended(entry.job_id, result)
+        return page.next, ended
 
     async def _look_up(self, job_ids: Iterable[str]) -> Pairs:
         """Return those of the jobs that have ended."""
@@ -103,6 +118,15 @@ class AsyncMany:
         works = self._waiting.pop(job_id, [])
         self._count -= len(works)
         return [(work, result) for work in works]
+
+    def _keep(self, job_id: str, result: Result) -> None:
+        """Keep it for works that are handed in later; for want of room the oldest goes, and is looked up if need be."""
+        if self._kept is None:
+            return
+        self._kept[job_id] = result
+        if len(self._kept) > KEPT_MAX:
+            del self._kept[next(iter(self._kept))]
+            self._tells_all = False
 
     async def _newest(self) -> str:
         page = await self._connection.call(calls.results(calls.NEWEST, 1, 0))
