@@ -167,6 +167,13 @@ def test_nobody_there_is_exit_code_3() -> None:
 
 
 @respx.mock
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_load_balancer_without_an_api_is_exit_code_3(status: int) -> None:
+    respx.get(f"{API}/jobs/{JOB_ID}").respond(status, text="<html>")
+    assert run("job", JOB_ID) == (3, "", f"dynwork: no_answer: status {status} from a proxy\n")
+
+
+@respx.mock
 def test_what_a_command_waits_for_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DYNWORK_PATIENCE_S", "60")
     down = httpx.ConnectError("refused")

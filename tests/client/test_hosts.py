@@ -133,7 +133,9 @@ async def test_an_api_that_is_down_costs_no_time_while_another_answers() -> None
         httpx.RemoteProtocolError("cut"),
         problem(503, "no_orchestrator"),
         problem(429, "queue_full"),
+        httpx.Response(429, text="slow down"),
         httpx.Response(502, text="<html>"),
+        httpx.Response(503, json={"message": "Service Unavailable"}),
         httpx.Response(504, text="<html>"),
     ],
 )
@@ -174,6 +176,34 @@ async def test_an_answer_says_how_long_to_wait_before_the_next_attempt() -> None
     async with apis.client() as client:
         await client.stats()
     assert apis.time.slept == [7]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_load_balancer_without_an_api_is_left_for_the_next_address(status: int) -> None:
+    apis = Apis({ONE: [httpx.Response(status)], TWO: [FINE]})
+    async with apis.client() as client:
+        await client.stats()
+    assert (apis.asked, apis.time.slept) == ([ONE, TWO], [])
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_load_balancer_says_how_long_to_wait_too(status: int) -> None:
+    apis = Apis({ONE: [httpx.Response(status, text="<html>", headers={"Retry-After": "7"}), FINE]})
+    async with apis.client() as client:
+        await client.stats()
+    assert apis.time.slept == [7]
+
+
+@pytest.mark.parametrize("wait", ["²".encode(), "٣".encode(), b"soon", b"-1", b"Wed, 21 Oct 2026 07:28:00 GMT"])
+async def test_what_is_no_number_of_seconds_is_no_wish(wait: bytes) -> None:
+    refused = [
+        httpx.Response(503, content=content, headers={b"Retry-After": wait})
+        for content in (b"<html>", problem(503, "no_orchestrator").content)
+    ]
+    apis = Apis({ONE: [*refused, FINE]})
+    async with apis.client() as client:
+        await client.stats()
+    assert apis.time.slept == [0.05, 0.1]
 
 
 async def test_one_that_has_answered_again_is_left_out_no_longer_than_at_first() -> None:

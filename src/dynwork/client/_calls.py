@@ -32,8 +32,8 @@ PAGE_MAX = 1000
 """Entries of one page at most."""
 NEWEST = "newest"
 """As a cursor: only what ends from now on."""
-_BROKEN_WAYS = (502, 504)
-"""What proxies answer in place of an API."""
+_BROKEN_WAYS = (429, 502, 503, 504)
+"""What proxies and load balancers answer in place of an API that they do not reach, or do not want to ask now."""
 
 T = TypeVar("T")
 WireT = TypeVar("WireT", bound=Wire)
@@ -65,14 +65,15 @@ class Call(Generic[T]):
                 return self.read(answer.content)
             except ValueError:
                 raise _not_an_api_s(answer) from None
+        wait = answer.headers.get("Retry-After", "")
+        retry_after_s = float(wait) if wait.isascii() and wait.isdigit() else None
         try:
             problem = Problem.model_validate_json(answer.content)
         except ValidationError:
             if answer.status_code in _BROKEN_WAYS:
-                raise errors.NoAnswerError(f"status {answer.status_code} from a proxy") from None
+                told = f"status {answer.status_code} from a proxy"
+                raise errors.NoAnswerError(told, retry_after_s=retry_after_s) from None
             raise _not_an_api_s(answer) from None
-        wait = answer.headers.get("Retry-After", "")
-        retry_after_s = float(wait) if wait.isdigit() else None
         raise _error_of(problem, retry_after_s) from None
 
 
