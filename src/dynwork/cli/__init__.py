@@ -8,6 +8,7 @@ API tells them), messages and progress to standard error.
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -51,6 +52,8 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that cannot be shown ends no table
     try:
         app()
     except (DynworkError, OSError) as error:

@@ -19,9 +19,9 @@ UNCUT = 400
 
 
 def show(rows: Sequence[Mapping[str, Any]], as_json: bool, columns: tuple[str, ...]) -> None:
-    """Print ``columns`` of the rows, or the rows whole as JSON."""
+    """Print ``columns`` of the rows, or the rows whole as JSON; all is written when this returns."""
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        typer.echo(json.dumps(rows, indent=1))  # it flushes
         return
     table = Table(box=None, pad_edge=False)
     for column in columns:
@@ -44,6 +44,7 @@ def show_one(row: Mapping[str, Any], as_json: bool) -> None:
 
 def _print(table: Table) -> None:
     Console(width=None if sys.stdout.isatty() else UNCUT).print(table)
+    sys.stdout.flush()
 
 
 def _text(value: object) -> Text:

@@ -53,8 +53,12 @@ def submit(  # noqa: PLR0913 - a parameter is an option of the command
     else:
         run = _wanted(paths, iterations=iterations, priority=priority, kind=kind, wait=wait)
     with connected() as client:
-        rows = _carried_out(client, run, runs, is_new=resume is None)
-    show(rows, as_json, ("file", "job_id", "state", "hash") if run.wait else ("file", "job_id"))
+        if resume is None:
+            run = _begun(client, run, runs)
+        with _resumable(run):
+            rows = _carried_out(client, run)
+            show(rows, as_json, ("file", "job_id", "state", "hash") if run.wait else ("file", "job_id"))
+            runs.end(run)  # not before its table is out: nobody has the ids and hashes otherwise
     for row in rows:
         if row["error"] and not as_json:
             error = row["error"]
@@ -74,15 +78,18 @@ def _wanted(paths: list[Path], *, iterations: int, priority: int, kind: str, wai
     return Run(name=new_id(), iterations=iterations, priority=priority, kind=kind, wait=wait, entries=entries)
 
 
-def _carried_out(client: Client, run: Run, runs: Runs, *, is_new: bool) -> list[Row]:
-    """Return a row for each file. However this ends, it is known how to go on."""
-    if is_new:
-        if run.wait:
-            run = run.model_copy(update={"cursor": client.position()})
-        runs.begin(run)
+def _begun(client: Client, run: Run, runs: Runs) -> Run:
+    if run.wait:
+        run = run.model_copy(update={"cursor": client.position()})
+    runs.begin(run)
+    return run
+
+
+@contextmanager
+def _resumable(run: Run) -> Iterator[None]:
+    """However this ends, if not well: say how to go on."""
     try:
-        with _bar("done" if run.wait else "handed in", len(run.entries)) as step:
-            rows = _waited_for(client, run, step) if run.wait else _handed_in(client, run, step)
+        yield
     except BaseException as error:
         typer.echo(
             f"dynwork: not complete; to go on, nothing being done twice: dynwork submit --resume {run.name}", err=True
@@ -90,8 +97,12 @@ def _carried_out(client: Client, run: Run, runs: Runs, *, is_new: bool) -> list[
         if isinstance(error, KeyboardInterrupt):
             raise typer.Exit(EXIT_INTERRUPTED) from None
         raise
-    runs.end(run)
-    return rows
+
+
+def _carried_out(client: Client, run: Run) -> list[Row]:
+    """Return a row for each file."""
+    with _bar("done" if run.wait else "handed in", len(run.entries)) as step:
+        return _waited_for(client, run, step) if run.wait else _handed_in(client, run, step)
 
 
 def _waited_for(client: Client, run: Run, step: Step) -> list[Row]:
