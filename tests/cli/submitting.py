@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 from typer.testing import CliRunner
 
 from dynwork.cli import app
 
 API = "http://api.test"
+DOWN = httpx.ConnectError("refused")
 
 
 def run(*arguments: object) -> tuple[int, str, str]:

@@ -9,16 +9,15 @@ import os
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
-from tests.cli.submitting import digest, resume_of, rows, run
+from tests.cli.submitting import DOWN, digest, resume_of, rows, run
 from typer.testing import CliRunner
 
 from dynwork import errors
 from dynwork.cli import app, main
 from dynwork.testing.public_api import PublicApi
 
-CTRL_C, DOWN = KeyboardInterrupt(), httpx.ConnectError("refused")
+CTRL_C = KeyboardInterrupt()
 
 
 @pytest.mark.parametrize(("wait", "at"), [(True, 1), (True, 2), (True, 4), (False, 0)])
@@ -117,6 +116,24 @@ def test_from_another_folder_it_goes_on_and_asks_for_no_job_by_itself(
     code, out, _ = run("--resume", run_name, "--json")
     assert (code, {row["state"] for row in rows(out)}) == (0, {"succeeded"})
     assert [request.url.path for request in api.requests if request.url.path.startswith("/jobs/")] == []
+
+
+@pytest.mark.parametrize("link", [None, "link"])
+def test_what_a_descriptor_stands_for_is_hashed_at_once(
+    api: PublicApi, folder: Path, tmp_path: Path, link: str | None
+) -> None:
+    """Like ``/dev/stdin`` that comes from a file: when the run is resumed it is another file, if any."""
+    with (folder / "01").open() as given, (folder / "02").open() as another:
+        name = Path(f"/dev/fd/{given.fileno()}")
+        if link:
+            (tmp_path / link).symlink_to(name)
+            name = tmp_path / link
+        api.faults = iter([DOWN])
+        told = run(name, "--iterations", "7")[2]
+        os.dup2(another.fileno(), given.fileno())
+        assert run("--resume", resume_of(told))[0] == 0
+    (job,) = api.jobs.values()
+    assert job.item["sha512"] == digest(str(folder / "01"))
 
 
 def test_a_run_is_looked_for_among_the_runs_alone(api: PublicApi, folder: Path, tmp_path: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.cli.submitting import digest, rows, run
+from tests.cli.submitting import DOWN, digest, resume_of, rows, run
 
 from dynwork.cli import main
 from dynwork.testing.public_api import PublicApi
@@ -64,6 +66,43 @@ def test_a_file_that_is_refused_keeps_nobody_up(api: PublicApi, folder: Path) ->
     refused = [row for row in rows(out) if row["state"] == "refused"]
     assert (code, len(api.jobs)) == (1, 29)
     assert [(row["file"], row["error"]["code"]) for row in refused] == [(str(folder / "01"), "empty_body")]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_what_is_left_out_of_a_folder_is_told_and_is_no_success(
+    api: PublicApi, folder: Path, wait: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "nothing").symlink_to("missing")
+    (folder / "there").symlink_to("below")
+    os.mkfifo(folder / "pipe")
+    look = os.scandir
+
+    def refusing(path: str) -> Any:
+        if path == str(folder / "below"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    arguments = [folder, "--iterations", "7", *(["--wait"] if wait else [])]
+    code, out, _ = run(*arguments, "--json")
+    left_out = {Path(row["file"]).name: row["error"] for row in rows(out) if row["job_id"] is None}
+    assert (code, len(api.jobs), len(rows(out))) == (1, 24, 28)
+    assert {name: error["code"] for name, error in left_out.items()} == dict.fromkeys(
+        ("below", "nothing", "there", "pipe"), "invalid_input"
+    )
+    assert left_out["below"]["detail"] == "cannot be read: Permission denied"
+    assert not wait or {row["state"] for row in rows(out)} == {"succeeded", "refused"}
+    assert [row["file"] for row in rows(out)] == sorted(row["file"] for row in rows(out))
+    assert f"{folder / 'below'}: invalid_input: cannot be read: Permission denied\n" in run(*arguments)[2]
+
+
+def test_what_is_left_out_is_still_told_by_a_run_that_is_resumed(api: PublicApi, folder: Path) -> None:
+    (folder / "nothing").symlink_to("missing")
+    api.faults = iter([None, DOWN])
+    code, _, told = run(folder, "--iterations", "7", "--wait")
+    code, out, _ = run("--resume", resume_of(told), "--json")
+    assert (code, len(api.jobs)) == (1, 30)
+    assert [row["file"] for row in rows(out) if row["error"]] == [str(folder / "nothing")]
 
 
 def test_what_cannot_be_read_twice_is_hashed_at_once(api: PublicApi, tmp_path: Path) -> None:

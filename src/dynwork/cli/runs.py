@@ -7,30 +7,32 @@ the same keys: what is known already is not done twice, and its result is told h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from dynwork.cli.folders import Found, is_given
 from dynwork.client import Digest, Work, sha512_of
 from dynwork.errors import ConfigurationError, InvalidInputError
 from dynwork.kinds import DEFAULT_KIND
 
 
 class Entry(BaseModel):
-    """One file; ``sha512``: of what cannot be read twice, like a pipe."""
+    """One file; ``sha512``: of what cannot be read twice, like a pipe; ``left_out``: why it is not handed in at all."""
 
     model_config = ConfigDict(frozen=True)
 
     file: str
     sha512: str | None = None
+    left_out: str | None = None
 
     @classmethod
-    def of(cls, file: Path, kind: str) -> Self:
-        """Note ``file``. Raises ``InvalidInputError`` for one that cannot be read again when it has to be."""
-        if file.is_file():
-            return cls(file=str(file.absolute()))
+    def of(cls, found: Found, kind: str) -> Self:
+        """Note a file. Raises ``InvalidInputError`` for one that cannot be read again when it has to be."""
+        file = found.path
+        if found.trouble or (file.is_file() and not is_given(file)):
+            return cls(file=str(file.absolute()), left_out=found.trouble)
         if kind != DEFAULT_KIND:
             raise InvalidInputError(f"{file} can be read only once: for the kind {kind}, write it to a file first")
         return cls(file=str(file), sha512=sha512_of(file))
@@ -49,10 +51,10 @@ class Run(BaseModel):
     cursor: str | None = None
     entries: list[Entry]
 
-    def works(self) -> list[Work]:
-        """Return the works, in the order of the files."""
-        return [
-            Work(
+    def works(self) -> dict[int, Work]:
+        """Return the works by their places among the entries, in that order."""
+        return {
+            place: Work(
                 Digest(entry.sha512) if entry.sha512 else Path(entry.file),
                 self.iterations,
                 self.priority,
@@ -60,7 +62,8 @@ class Run(BaseModel):
                 f"{self.name}/{place}",
             )
             for place, entry in enumerate(self.entries)
-        ]
+            if not entry.left_out
+        }
 
 
 class Runs:
@@ -94,11 +97,3 @@ class Runs:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{Path(name).name}.json"
-
-
-def files_of(paths: Iterable[Path]) -> list[Path]:
-    """Return the files, and of each folder every file below it, in order."""
-    found: list[Path] = []
-    for path in paths:
-        found += sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    return found

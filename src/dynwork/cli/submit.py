@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dynwork.cli.api import EXIT_INTERRUPTED, EXIT_REFUSED, connected
-from dynwork.cli.runs import Entry, Run, Runs, files_of
+from dynwork.cli.folders import files_of
+from dynwork.cli.runs import Entry, Run, Runs
 from dynwork.cli.show import Json, printable, show
-from dynwork.client import Client, Receipt, Result
-from dynwork.errors import DynworkError
+from dynwork.client import Client, Receipt, Result, Work
+from dynwork.errors import DynworkError, InvalidInputError
 from dynwork.ids import new_id
 from dynwork.kinds import DEFAULT_KIND
 from dynwork.settings import ClientSettings, load
@@ -68,11 +70,11 @@ def submit(  # noqa: PLR0913 - a parameter is an option of the command
 
 
 def _wanted(paths: list[Path], *, iterations: int, priority: int, kind: str, wait: bool) -> Run:
-    files = files_of(paths)
-    if not files:
+    found = files_of(paths)
+    if not found:
         raise typer.BadParameter("there is no file in these folders")
     try:
-        entries = [Entry.of(file, kind) for file in files]
+        entries = [Entry.of(one, kind) for one in found]
     except DynworkError as error:
         raise typer.BadParameter(error.detail) from error
     return Run(name=new_id(), iterations=iterations, priority=priority, kind=kind, wait=wait, entries=entries)
@@ -100,36 +102,39 @@ def _resumable(run: Run) -> Iterator[None]:
 
 
 def _carried_out(client: Client, run: Run) -> list[Row]:
-    """Return a row for each file."""
-    with _bar("done" if run.wait else "handed in", len(run.entries)) as step:
-        return _waited_for(client, run, step) if run.wait else _handed_in(client, run, step)
-
-
-def _waited_for(client: Client, run: Run, step: Step) -> list[Row]:
+    """Return a row for each entry."""
     works = run.works()
-    places = {work.key: place for place, work in enumerate(works)}
-    rows: dict[int, Row] = {}
-    for work, result in client.submit_many(works, after=run.cursor):
-        place = places[work.key]
-        rows[place] = _row(run.entries[place], result)
-        rows[place] |= {"state": result.state, "hash": result.hash, "completed_at": result.completed_at}
+    told = _waited_for if run.wait else _handed_in
+    with _bar("done" if run.wait else "handed in", len(works)) as step:
+        rows = {place: _row(run.entries[place], result) for place, result in told(client, run, works, step)}
+    for place, entry in enumerate(run.entries):
+        if entry.left_out:
+            error = InvalidInputError(entry.left_out)
+            rows[place] = _row(entry, Result("refused", error=error) if run.wait else Receipt(error=error))
+    return [rows[place] for place in range(len(run.entries))]
+
+
+def _waited_for(client: Client, run: Run, works: dict[int, Work], step: Step) -> Iterator[tuple[int, Result]]:
+    places = {work.key: place for place, work in works.items()}
+    for work, result in client.submit_many(works.values(), after=run.cursor):
+        yield places[work.key], result
         step()
-    return [rows[place] for place in range(len(works))]
 
 
-def _handed_in(client: Client, run: Run, step: Step) -> list[Row]:
-    works = run.works()
-    rows: list[Row] = []
-    for first in range(0, len(works), BATCH):
-        for receipt in client.submit_all(works[first : first + BATCH]):
-            rows.append(_row(run.entries[len(rows)], receipt))
+def _handed_in(client: Client, run: Run, works: dict[int, Work], step: Step) -> Iterator[tuple[int, Receipt]]:
+    left = iter(works.items())
+    while some := dict(itertools.islice(left, BATCH)):
+        for place, receipt in zip(some, client.submit_all(some.values()), strict=True):
+            yield place, receipt
             step()
-    return rows
 
 
 def _row(entry: Entry, told: Receipt | Result) -> Row:
     error = {"code": told.error.code, "detail": told.error.detail} if told.error else None
-    return {"file": entry.file, "job_id": told.job_id, "error": error}
+    row: Row = {"file": entry.file, "job_id": told.job_id, "error": error}
+    if isinstance(told, Result):
+        row |= {"state": told.state, "hash": told.hash, "completed_at": told.completed_at}
+    return row
 
 
 @contextmanager
