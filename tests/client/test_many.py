@@ -229,6 +229,25 @@ async def test_what_ended_behind_a_cursor_that_expired_is_looked_up() -> None:
     await assert_each_once(api, works(30))
 
 
+async def test_what_retention_has_taken_before_it_was_told_keeps_nobody_up() -> None:
+    class Forgetting(PublicApi):
+        """Deletes the first job when a cursor expires."""
+
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            answer = super().__call__(request)
+            if answer.status_code == 410:
+                del self.jobs[self.feed[0]]
+            return answer
+
+    api, given = Forgetting(per_look=5), works(30)
+    api.expire = 1
+    async with client_of(api) as client:
+        found = await drain(client.submit_many(given))
+    assert [found[work].state for work in given] == ["forgotten", *["succeeded"] * 29]
+    with pytest.raises(errors.NotFoundError):
+        found[given[0]].value()
+
+
 async def test_jobs_that_end_otherwise_are_results_too() -> None:
     api = PublicApi()
     api.ends_as = lambda job: ("dead", "cancelled", "succeeded")[job.item["iterations"] % 3]

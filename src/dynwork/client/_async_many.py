@@ -108,7 +108,11 @@ class AsyncMany:
         """Return those of the jobs that have ended."""
         found: Pairs = []
         for job_id in job_ids:
-            job = await self._connection.call(calls.job(job_id))
+            try:
+                job = await self._connection.call(calls.job(job_id))
+            except errors.NotFoundError as error:  # it has ended, and retention was quicker than we
+                found += self._ended(job_id, Result("forgotten", job_id, error=error))
+                continue
             if job.completed_at is not None:
                 found += self._ended(job_id, result_of(job))
         return found

@@ -92,12 +92,13 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a job ended. ``refused``: it was never taken, so it has no ``job_id``; ``error`` says why.
+    """How a job ended. ``refused``: it was never taken, so it has no ``job_id``; ``error`` says why. ``forgotten``: it
+    ended so long ago that the cluster no longer knows how (``NotFoundError``).
 
     ``hash``: the final state as hex, of a job that succeeded. ``completed_at``: ISO 8601 UTC.
     """
 
-    state: Literal["succeeded", "dead", "cancelled", "refused"]
+    state: Literal["succeeded", "dead", "cancelled", "refused", "forgotten"]
     job_id: str | None = None
     hash: str | None = None
     completed_at: str | None = None

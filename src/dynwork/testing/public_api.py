@@ -143,7 +143,7 @@ class PublicApi:
             return httpx.Response(202, json={"job_id": self._taken(item)["job_id"]})
         if path == "/results":
             return self._page(params)
-        if found := re.fullmatch(r"/jobs/([^/]+)", path):
+        if (found := re.fullmatch(r"/jobs/([^/]+)", path)) and found[1] in self.jobs:
             if "wait_s" in params and self.jobs[found[1]].state == "queued":
                 self.end(self.jobs[found[1]])
             return httpx.Response(200, json=self._view(self.jobs[found[1]]))
