@@ -86,6 +86,70 @@ async def test_a_key_that_not_every_call_can_carry_is_refused_alone_however_its_
     assert list(api.jobs) == [fine.value()]
 
 
+class Narrow(PublicApi):
+    """Takes no body that is longer than this, bytes."""
+
+    def __init__(self, bytes_max: int, *, tells: bool = True) -> None:
+        super().__init__()
+        self.bytes_max = bytes_max
+        self.tells = tells
+        self.refused = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if len(request.content) <= self.bytes_max:
+            return super().__call__(request)
+        self.refused += 1
+        return problem(413, "body_too_large") if self.tells else httpx.Response(413, text="<html>")
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_a_call_that_is_too_long_is_split_and_what_is_too_long_alone_is_refused_alone(tells: bool) -> None:
+    api = Narrow(2_000, tells=tells)
+    given = [Work(b"z" * 3_000 if number == 7 else b"%d" % number, 7, kind=OTHER) for number in range(2_500)]
+    async with client_of(api) as client:
+        receipts = await client.submit_all(given)
+    assert [place for place, receipt in enumerate(receipts) if receipt.error] == [7]
+    assert isinstance(receipts[7].error, errors.BodyTooLargeError)
+    assert [hash_of(api.jobs[receipt.value()].item) for receipt in receipts if not receipt.error] == [
+        hashlib.sha512(b"%d" % number).hexdigest() for number in range(2_500) if number != 7
+    ]
+    assert api.refused < 20, "its bound is found out once"
+
+
+BAD = {
+    "kind": Work(b"a", 3, kind="\udcff"),
+    "long buffer": Work(b"a" * 3_000_000, 3, kind="\udcff"),
+    "no name": Work(Path("a\0b"), 1),
+    "no UTF-8": Work(Path("\ud800"), 1),
+    "steps": Work(b"a", 10**5000),
+    "long buffer's steps": Work(b"a" * 3_000_000, 10**5000, kind=OTHER),
+    "priority": Work(b"a", 1, float("nan")),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+async def test_a_work_that_no_call_can_carry_is_refused_alone(bad: Work) -> None:
+    api = PublicApi()
+    async with client_of(api) as client:
+        one, odd, two = await client.submit_all([Work(b"1", 1), bad, Work(b"2", 1)])
+    assert isinstance(odd.error, errors.InvalidInputError)
+    assert list(api.jobs) == [one.value(), two.value()]
+
+
+async def test_a_work_for_which_the_whole_call_is_refused_is_refused_alone() -> None:
+    class Strict(PublicApi):
+        """Understands no message with a lone surrogate in it."""
+
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            return problem(422, "invalid_input") if b"\\udcff" in request.content else super().__call__(request)
+
+    api = Strict()
+    async with client_of(api) as client:
+        odd, *fine = await client.submit_all([Work(Digest("\udcff"), 7), *(Work(b"%d" % n, 7) for n in range(100))])
+    assert isinstance(odd.error, errors.InvalidInputError)
+    assert [receipt.value() for receipt in fine] == list(api.jobs)
+
+
 @pytest.mark.parametrize("data", ["name", bytearray(b"x"), None])
 def test_what_is_no_buffer_is_told_where_the_work_is_made(data: object) -> None:
     with pytest.raises(TypeError, match=r"Path\(name\)"):

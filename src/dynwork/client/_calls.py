@@ -73,6 +73,8 @@ class Call(Generic[T]):
             if answer.status_code in _BROKEN_WAYS:
                 told = f"status {answer.status_code} from a proxy"
                 raise errors.NoAnswerError(told, retry_after_s=retry_after_s) from None
+            if answer.status_code == 413:
+                raise errors.BodyTooLargeError("status 413 from a proxy") from None
             raise _not_an_api_s(answer) from None
         raise _error_of(problem, retry_after_s) from None
 

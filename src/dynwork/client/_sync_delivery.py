@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dynwork import errors
 from dynwork.client._outside import Outside
 from dynwork.client._sync_connection import Connection
-from dynwork.client._work import OF_ONE_JOB, Parcel, Receipt, Unusable, Work, parcels, receipt_of
+from dynwork.client._work import OF_ONE_JOB, PARCEL_BYTES_MAX, Parcel, Receipt, Unusable, Work, parcels, receipt_of
 
 
 class Delivery:
@@ -17,6 +17,8 @@ class Delivery:
     def __init__(self, connection: Connection, outside: Outside) -> None:
         self._connection = connection
         self._outside = outside
+        self._bytes_max = PARCEL_BYTES_MAX
+        """Longest call of several works that is worth a try: shorter than any that was refused for its length."""
 
     def hand_in(self, works: Sequence[Work]) -> list[Receipt]:
         """Return a receipt for each, in order. Raises ``UnavailableError`` if one cannot be taken for too long."""
@@ -48,14 +50,24 @@ class Delivery:
             self._outside.sleep(patience.pause_s(next(iter(later.values()))))
 
     def _call(self, parcel: Parcel) -> list[Receipt]:
+        """Return what became of each. If a call is refused for what one of its works is, or all are, it is halved."""
+        if len(parcel.places) > 1 and parcel.size > self._bytes_max:
+            return self._halved(parcel)
         try:
             reply = self._connection.call(parcel.call())
         except OF_ONE_JOB as error:
-            if len(parcel.places) > 1:
-                raise
-            return [Receipt(error=error)]
+            if len(parcel.places) == 1:
+                return [Receipt(error=error)]
+            if isinstance(error, errors.BodyTooLargeError):
+                self._bytes_max = parcel.size - 1
+            return self._halved(parcel)
         if len(reply.results) != len(parcel.places):
             raise errors.UnexpectedAnswerError(
                 f"{len(parcel.places)} jobs were handed in, {len(reply.results)} answered"
             )
         return [receipt_of(result) for result in reply.results]
+
+    def _halved(self, parcel: Parcel) -> list[Receipt]:
+        count = len(parcel.places)
+        first = self._call(parcel.only(range(count // 2)))
+        return first + self._call(parcel.only(range(count // 2, count)))

@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 from dynwork import errors
 from dynwork.client import _calls as calls
 from dynwork.kinds import DEFAULT_KIND
-from dynwork.wire import BULK_JOBS_MAX, BulkReply, BulkResult, JobView, ResultView
+from dynwork.wire import BULK_JOBS_MAX, STEPS_MAX, BulkReply, BulkResult, JobView, ResultView
 
 SHA512_OF_NOTHING = hashlib.sha512().hexdigest()
 PARCEL_BYTES_MAX = 2 * 1024**2
@@ -185,6 +185,9 @@ def parcels(works: Iterable[Work], new_id: Callable[[], str]) -> Iterator[Parcel
         except OSError as error:
             yield Unusable(place, errors.InvalidInputError(f"{error.filename} cannot be read: {error.strerror}"))
             continue
+        except ValueError as error:  # a name that none can be
+            yield Unusable(place, errors.InvalidInputError(f"data cannot be read: {error}"))
+            continue
         if body is not None:
             yield Parcel([place], alone=calls.enqueue(body, item))
             continue
@@ -201,6 +204,8 @@ def _encoded(work: Work, key: str) -> tuple[dict[str, str | int], bytes | None]:
     """Return the item, and the body if that is too long to travel in it."""
     if not KEY.fullmatch(key):
         raise errors.InvalidInputError("key: 1 to 256 printable characters of ASCII, no space at its ends")
+    if not _can_be_sent(work):
+        raise errors.InvalidInputError("iterations and priority are whole numbers, kind a name in UTF-8")
     item: dict[str, str | int] = {"iterations": work.iterations, "priority": work.priority, "kind": work.kind}
     item["key"] = key
     if work.kind == DEFAULT_KIND:
@@ -211,6 +216,16 @@ def _encoded(work: Work, key: str) -> tuple[dict[str, str | int], bytes | None]:
     if len(data) * 4 // 3 > PARCEL_BYTES_MAX:
         return item, data
     return {**item, "data": base64.b64encode(data).decode()}, None
+
+
+def _can_be_sent(work: Work) -> bool:
+    """Say whether a call can be made of it at all: what is out of bounds is the API's to refuse."""
+    numbers: tuple[object, ...] = (work.iterations, work.priority)  # whatever is given without a type checker
+    try:
+        work.kind.encode()
+    except UnicodeEncodeError:
+        return False
+    return all(isinstance(number, int) and abs(number) <= STEPS_MAX for number in numbers)
 
 
 def sha512_of(data: Buffer) -> str:
