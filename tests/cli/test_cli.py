@@ -132,6 +132,11 @@ def test_a_refusal_is_one_line_and_an_exit_code(status: int, told: str, code: in
     assert run("cancel", JOB_ID) == (code, "", f"dynwork: {told}: what to do\n")
 
 
+@pytest.mark.parametrize("command", ["job", "cancel", "requeue"])
+def test_what_can_be_no_id_is_one_line_and_nothing_is_asked(command: str) -> None:
+    assert run(command, "..") == (1, "", "dynwork: invalid_input: '..' is the id of no job\n")
+
+
 @respx.mock
 @pytest.mark.parametrize("status", [404, 200])
 def test_an_answer_that_is_not_an_api_s_is_said_to_be_so(status: int) -> None:
@@ -145,6 +150,7 @@ def test_an_answer_that_is_not_an_api_s_is_said_to_be_so(status: int) -> None:
     [
         (["job", JOB_ID], "http://[::1", 2),
         (["job", JOB_ID], "http://127.0.0.1:port", 2),
+        (["job", JOB_ID], "http://host/?x=1", 2),
         (["up", "--data-dir", "/dev/null/dir"], API, 2),
     ],
 )

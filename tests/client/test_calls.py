@@ -95,6 +95,16 @@ async def test_an_id_is_one_piece_of_a_path_whatever_it_holds() -> None:
     assert script.asked == ["POST /jobs/..%2Fstats%3Fa%23b/requeue"]
 
 
+@pytest.mark.parametrize("job_id", ["", ".", "..", "\udcff"])
+async def test_what_can_be_no_id_is_refused_before_anything_is_sent(job_id: str) -> None:
+    script = Script()
+    async with script.client() as client:
+        for call in (client.job, client.cancel, client.requeue, client.result):
+            with pytest.raises(errors.InvalidInputError, match="is the id of no job"):
+                await call(job_id)
+    assert script.asked == []
+
+
 async def test_a_key_is_sent_as_it_is() -> None:
     script = Script(ok(STATS))
     async with script.client("ключ") as client:
@@ -113,7 +123,9 @@ def test_what_is_not_given_is_read_from_the_environment(monkeypatch: pytest.Monk
     assert {request.headers["Authorization"] for request in script.requests} == {"Bearer k"}
 
 
-@pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:port", "ftp://host", "host:8000", ""])
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://127.0.0.1:port", "ftp://host", "host:8000", "", "http://host/?x=1", "http://host/#x"]
+)
 def test_what_is_no_address_is_refused_at_once(url: str) -> None:
     with pytest.raises(errors.ConfigurationError):
         AsyncClient(url)
@@ -123,6 +135,19 @@ def test_a_password_in_an_address_is_refused_and_not_told() -> None:
     with pytest.raises(errors.ConfigurationError, match="DYNWORK_API_KEY") as raised:
         AsyncClient("http://user:hush@host")
     assert "hush" not in raised.value.detail
+
+
+@pytest.mark.parametrize("patience_s", [-1.0, float("nan")])
+def test_a_patience_that_is_none_is_refused_at_once(patience_s: float) -> None:
+    with pytest.raises(errors.ConfigurationError, match="DYNWORK_PATIENCE_S"):
+        AsyncClient("http://host", patience_s=patience_s)
+
+
+async def test_a_wait_that_is_no_time_is_refused() -> None:
+    async with Script().client() as client:
+        for call in (client.job, client.result):
+            with pytest.raises(errors.InvalidInputError, match="wait_s"):
+                await call(JOB_ID, wait_s=float("nan"))
 
 
 @pytest.mark.parametrize("key", ["hush\n", " hush", "hu\nsh", "hu\x00sh"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import httpx
@@ -213,3 +214,28 @@ async def test_one_that_has_answered_again_is_left_out_no_longer_than_at_first()
             await client.stats()
             apis.time.now += pause_s
     assert apis.asked == [ONE, TWO, ONE, TWO, ONE, TWO, ONE]
+
+
+async def test_an_address_on_this_machine_is_reached_without_a_proxy_and_another_through_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line, *_ = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+        asked.append(line.split()[1])
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(FINE.content), FINE.content))
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        here = (
+            f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"  # the API and the proxy: both write what is asked
+        )
+        monkeypatch.setenv("HTTP_PROXY", here)
+        monkeypatch.setenv("http_proxy", here)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        async with AsyncClient([here, TWO], patience_s=0) as client:
+            await client.stats()
+            await client.stats()
+    assert sorted(asked) == ["/stats", f"{TWO}/stats"], "a proxy is told the whole address"

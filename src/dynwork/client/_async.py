@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -112,6 +113,8 @@ class AsyncClient:
 
     async def job(self, job_id: str, *, wait_s: float = 0.0) -> JobView:
         """Return the job as it is, or as it ended if it does so within ``wait_s`` seconds."""
+        if math.isnan(wait_s):
+            raise errors.InvalidInputError("wait_s: a number of seconds")
         deadline = self._outside.monotonic() + wait_s
         while True:
             asked = self._outside.monotonic()

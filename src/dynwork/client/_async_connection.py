@@ -34,6 +34,8 @@ class AsyncConnection:
             raise ConfigurationError("DYNWORK_URL names no API")
         if api_key is not None and (api_key != api_key.strip() or not api_key.isprintable()):
             raise ConfigurationError("DYNWORK_API_KEY: a key has no line end, and no space around it")
+        if not patience_s >= 0:
+            raise ConfigurationError("DYNWORK_PATIENCE_S: a number of seconds, 0 or more")
         self._hosts = Hosts([str(url).rstrip("/") for url in hosts], outside.uniform)
         self._outside = outside
         self._patience_s = patience_s
@@ -41,7 +43,9 @@ class AsyncConnection:
             transport=outside.transport,
             headers={b"Authorization": f"Bearer {api_key}".encode()} if api_key else None,
             limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
-            trust_env=not all(is_loopback(url.host) for url in hosts),  # no proxy stands before this machine itself
+            trust_env=not all(is_loopback(url.host) for url in hosts),
+            # No proxy stands before this machine itself, whatever the environment says of other addresses.
+            mounts={f"all://{url.netloc.decode()}": None for url in hosts if is_loopback(url.host)},
         )
 
     async def aclose(self) -> None:
@@ -94,6 +98,8 @@ def _checked(url: str) -> httpx.URL:
         raise ConfigurationError(f"DYNWORK_URL={url}: {error}") from None
     if parsed.userinfo:  # it would be sent in the place of the key, and told in messages
         raise ConfigurationError("DYNWORK_URL: an address holds no user and no password; the key is DYNWORK_API_KEY")
+    if "?" in url or "#" in url:  # whatever is called would be part of it
+        raise ConfigurationError(f"DYNWORK_URL={url}: an address ends with its path, without ? and #")
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigurationError(f"DYNWORK_URL={url}: an address begins with http:// or https:// and names a host")
     return parsed

@@ -32,6 +32,8 @@ PAGE_MAX = 1000
 """Entries of one page at most."""
 NEWEST = "newest"
 """As a cursor: only what ends from now on."""
+NO_IDS = ("", ".", "..")
+"""What a path takes for something else than the name of a job."""
 _BROKEN_WAYS = (429, 502, 503, 504)
 """What proxies and load balancers answer in place of an API that they do not reach, or do not want to ask now."""
 
@@ -99,8 +101,22 @@ def _reader(model: type[WireT]) -> Callable[[bytes], WireT]:
 
 
 def _job_path(job_id: str) -> str:
-    """Return where the job is, as one piece of a path whatever the id holds."""
+    """Return where the job is, as one piece of a path whatever the id holds.
+
+    Raises ``InvalidInputError`` for what no id can be: it would lead away from the jobs.
+    """
+    if job_id in NO_IDS or not is_utf8(job_id):
+        raise errors.InvalidInputError(f"{job_id!r} is the id of no job")
     return f"/jobs/{quote(job_id, safe='')}"
+
+
+def is_utf8(text: str) -> bool:
+    """Say whether ``text`` can be sent: names of files may hold bytes that are no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _given(**params: str | int | None) -> dict[str, str | int]:

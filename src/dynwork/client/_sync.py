@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -113,6 +114,8 @@ class Client:
 
     def job(self, job_id: str, *, wait_s: float = 0.0) -> JobView:
         """Return the job as it is, or as it ended if it does so within ``wait_s`` seconds."""
+        if math.isnan(wait_s):
+            raise errors.InvalidInputError("wait_s: a number of seconds")
         deadline = self._outside.monotonic() + wait_s
         while True:
             asked = self._outside.monotonic()

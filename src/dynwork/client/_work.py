@@ -221,11 +221,8 @@ def _encoded(work: Work, key: str) -> tuple[dict[str, str | int], bytes | None]:
 def _can_be_sent(work: Work) -> bool:
     """Say whether a call can be made of it at all: what is out of bounds is the API's to refuse."""
     numbers: tuple[object, ...] = (work.iterations, work.priority)  # whatever is given without a type checker
-    try:
-        work.kind.encode()
-    except UnicodeEncodeError:
-        return False
-    return all(isinstance(number, int) and abs(number) <= STEPS_MAX for number in numbers)
+    whole = all(isinstance(number, int) and abs(number) <= STEPS_MAX for number in numbers)
+    return whole and calls.is_utf8(work.kind)
 
 
 def sha512_of(data: Buffer) -> str:
