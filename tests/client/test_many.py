@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 import tracemalloc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from tests.client.many import OTHER, URL, assert_each_once, client_of, drain, expected, works
 
-from dynwork import Client, Digest, Work, errors
+from dynwork import AsyncClient, Client, Digest, Result, Work, errors
 from dynwork.testing.public_api import PublicApi, VirtualTime, problem
 
 
@@ -65,6 +66,94 @@ async def test_works_may_come_from_an_asynchronous_source() -> None:
 
     async with client_of(PublicApi()) as client:
         assert set(await drain(client.submit_many(source(), window=7))) == set(works(30))
+
+
+async def test_what_a_slow_source_has_given_is_handed_in_and_told_before_it_is_asked_for_more() -> None:
+    api, time = PublicApi(), VirtualTime()
+    handed_in: list[int] = []
+    told: list[Work] = []
+
+    def slow() -> Iterator[Work]:
+        for work in works(5):
+            time.now += 10
+            handed_in.append(len(api.jobs))
+            assert len(told) == len(api.jobs)
+            yield work
+
+    async with AsyncClient(URL, outside=time.outside(api)) as client:
+        async for work, _ in client.submit_many(slow()):
+            told.append(work)
+    assert (handed_in, told) == ([0, 1, 2, 3, 4], works(5))
+
+
+def test_the_synchronous_client_waits_for_a_slow_source_no_longer() -> None:
+    api, time = PublicApi(), VirtualTime()
+    handed_in: list[int] = []
+
+    def slow() -> Iterator[Work]:
+        for work in works(9):
+            time.now += 0.125
+            handed_in.append(len(api.jobs))
+            yield work
+
+    with Client(URL, outside=time.outside_sync(api)) as client:
+        assert len(list(client.submit_many(slow()))) == 9
+    assert handed_in == [0, 0, 2, 2, 4, 4, 6, 6, 8]
+
+
+class BrokenError(Exception):
+    """What a source raises."""
+
+
+def plain(*things: object) -> Iterator[Any]:
+    for thing in things:
+        if isinstance(thing, Exception):
+            raise thing
+        yield thing
+
+
+async def asynchronous(*things: object) -> AsyncIterator[Any]:
+    for thing in plain(*things):
+        yield thing
+
+
+@pytest.mark.parametrize("source", [plain, asynchronous])
+@pytest.mark.parametrize(("last", "raised"), [(BrokenError(), BrokenError), (None, TypeError), ("name", TypeError)])
+async def test_what_a_source_gave_before_it_broke_is_told_first(
+    source: Callable[..., Any], last: object, raised: type[Exception]
+) -> None:
+    told: list[Work] = []
+
+    async def tell(pairs: AsyncIterator[tuple[Work, Result]]) -> None:
+        async for work, result in pairs:
+            told.append(work)
+            assert result.value() == expected(work)
+
+    async with client_of(PublicApi(per_look=3)) as client:
+        with pytest.raises(raised):
+            await tell(client.submit_many(source(*works(20), last, *works(5)), window=10))
+    assert len(told) == 20
+    assert set(told) == set(works(20))
+
+
+def test_the_synchronous_client_tells_first_too() -> None:
+    told: list[Work] = []
+    with Client(URL, outside=VirtualTime().outside_sync(PublicApi())) as client:
+        pairs = client.submit_many(plain(*works(20), BrokenError()))
+        with pytest.raises(BrokenError):
+            told.extend(work for work, _ in pairs)
+    assert told == works(20)
+
+
+@pytest.mark.parametrize("source", [plain, asynchronous])
+async def test_a_generator_is_closed_with_the_run(source: Callable[..., Any]) -> None:
+    given = source(*works(100))
+    async with client_of(PublicApi()) as client:
+        pairs = client.submit_many(given, window=10)
+        await anext(pairs)
+        await pairs.aclose()  # type: ignore[attr-defined]  # it is a generator
+    rest = [work async for work in given] if source is asynchronous else list(given)
+    assert rest == []
 
 
 async def test_nothing_to_do_is_done_at_once() -> None:

@@ -39,7 +39,7 @@ class AsyncMany:
         self._connection = connection
         self._outside = outside
         self._delivery = AsyncDelivery(connection, outside)
-        self._source = AsyncSource(works)
+        self._source = AsyncSource(works, outside.monotonic)
         self._window = max(window, 1)
         self._cursor = after
         self._tells_all = after is not None
@@ -51,16 +51,21 @@ class AsyncMany:
         self._count = 0
 
     async def pairs(self) -> AsyncIterator[tuple[Work, Result]]:
-        """Yield every work once, with its result."""
-        cursor = self._cursor or await self._newest()
-        while not self._source.is_dry or self._count:
-            if self._has_room():
-                for pair in await self._hand_in():
-                    yield pair
-            if self._count:
-                cursor, ended = await self._listen(cursor)
-                for pair in ended:
-                    yield pair
+        """Yield every work once, with its result. What the source raises comes after all that it gave before."""
+        try:
+            cursor = self._cursor or await self._newest()
+            while not self._source.is_dry or self._count:
+                if self._has_room():
+                    for pair in await self._hand_in():
+                        yield pair
+                if self._count:
+                    cursor, ended = await self._listen(cursor)
+                    for pair in ended:
+                        yield pair
+            if self._source.error is not None:
+                raise self._source.error
+        finally:
+            await self._source.aclose()
 
     def _has_room(self) -> bool:
         """Say whether it is worth a call: for a full one, or half the window if that is less."""

@@ -7,10 +7,9 @@ that begins with ``Async`` stands there for the one without.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ParamSpec, TypeAlias, TypeVar
 
@@ -28,6 +27,9 @@ AsyncWorks: TypeAlias = Iterable[Work] | AsyncIterable[Work]
 
 LOOK_S = 0.25
 """Shortest time between two looks at something that is waited for, should an API not park the call; seconds."""
+
+TAKE_S = 0.25
+"""How long works are taken from a source before those that came are handed in, seconds."""
 
 _clock = SystemClock()
 
@@ -82,36 +84,80 @@ class AsyncOutside:
 
 
 class Source:
-    """Gives the works of any iterable a few at a time."""
+    """Gives the works of any iterable a few at a time.
 
-    def __init__(self, works: Works) -> None:
+    What it raises is kept in ``error`` until all that came before is told; a thing that is no work is such an error.
+    """
+
+    def __init__(self, works: Works, monotonic: Callable[[], float]) -> None:
         self._works: Iterator[Work] = iter(works)
+        self._monotonic = monotonic
         self.is_dry = False
         """Whether there are no more."""
+        self.error: Exception | None = None
 
     def take(self, count: int) -> list[Work]:
-        """Return the next ones, ``count`` unless fewer are left."""
-        taken = list(itertools.islice(self._works, count))
-        self.is_dry = len(taken) < count
+        """Return the next ones, at most ``count``; fewer if they came slowly (``TAKE_S``) or no more are left."""
+        taken: list[Work] = []
+        until = self._monotonic() + TAKE_S
+        try:
+            while len(taken) < count:
+                taken.append(_work(next(self._works)))
+                if self._monotonic() >= until:
+                    break
+        except StopIteration:
+            self.is_dry = True
+        except Exception as error:  # noqa: BLE001 - the source is foreign code: it is raised once the others are told
+            self.is_dry, self.error = True, error
         return taken
+
+    def close(self) -> None:
+        """Let go of a generator: what it has open is closed now, and not some time."""
+        if isinstance(self._works, Generator):
+            self._works.close()
 
 
 class AsyncSource:
     """The same, of an asynchronous iterable too."""
 
-    def __init__(self, works: AsyncWorks) -> None:
-        self._works: AsyncIterator[Work] | None = aiter(works) if isinstance(works, AsyncIterable) else None
-        self._plain = Source(() if isinstance(works, AsyncIterable) else works)
+    def __init__(self, works: AsyncWorks, monotonic: Callable[[], float]) -> None:
+        self._works = aiter(works if isinstance(works, AsyncIterable) else _one_by_one(iter(works)))
+        self._monotonic = monotonic
         self.is_dry = False
         """Whether there are no more."""
+        self.error: Exception | None = None
 
     async def take(self, count: int) -> list[Work]:
-        """Return the next ones, ``count`` unless fewer are left."""
-        if self._works is None:
-            taken = self._plain.take(count)
-        else:
-            taken = []
-            while len(taken) < count and (work := await anext(self._works, None)) is not None:
-                taken.append(work)
-        self.is_dry = len(taken) < count
+        """Return the next ones, at most ``count``; fewer if they came slowly (``TAKE_S``) or no more are left."""
+        taken: list[Work] = []
+        until = self._monotonic() + TAKE_S
+        try:
+            while len(taken) < count:
+                taken.append(_work(await anext(self._works)))
+                if self._monotonic() >= until:
+                    break
+        except StopAsyncIteration:
+            self.is_dry = True
+        except Exception as error:  # noqa: BLE001 - the source is foreign code: it is raised once the others are told
+            self.is_dry, self.error = True, error
         return taken
+
+    async def aclose(self) -> None:
+        """Let go of a generator: what it has open is closed now, and not some time."""
+        if isinstance(self._works, AsyncGenerator):
+            await self._works.aclose()
+
+
+async def _one_by_one(works: Iterator[Work]) -> AsyncGenerator[Work, None]:
+    try:
+        for work in works:
+            yield work
+    finally:
+        if isinstance(works, Generator):
+            works.close()
+
+
+def _work(given: object) -> Work:
+    if not isinstance(given, Work):
+        raise TypeError(f"a source gives works (dynwork.Work), not {type(given).__name__}")
+    return given

@@ -86,16 +86,18 @@ class Client:
     def submit_many(
         self, works: Works, *, window: int = WINDOW, after: str | None = None
     ) -> Iterator[tuple[Work, Result]]:
-        """Hand in any number of jobs, yield each with its result as it ends: every one exactly once.
+        """Hand in any number of jobs; give each with its result as it ends: every one exactly once.
 
         At most ``window`` are handed in and not yet ended: that bounds what is held in memory (give a ``Path`` for a
         buffer that is big), and ``works`` is read only so fast. One that is refused is a result too. To go on after a
         crash, give the works under the same keys once more, and as ``after`` the cursor (:meth:`position`) from before
         they were handed in first; without it those known already are looked up one by one.
+
+        Works are handed in at the latest 0.25 s after the first of a call was asked for, as soon as the source lets us:
+        nothing runs beside the caller, so one that blocks holds up the others and the results. What ``works`` raises is
+        raised here once all that it gave before is told. A generator is closed when this one is.
         """
-        many = Many(self._connection, self._outside, works, window, after)
-        for pair in many.pairs():
-            yield pair
+        return Many(self._connection, self._outside, works, window, after).pairs()
 
     def position(self) -> str:
         """Return the cursor of this moment: as ``after`` it gives what ends from now on."""

@@ -38,7 +38,7 @@ class Many:
         self._connection = connection
         self._outside = outside
         self._delivery = Delivery(connection, outside)
-        self._source = Source(works)
+        self._source = Source(works, outside.monotonic)
         self._window = max(window, 1)
         self._cursor = after
         self._tells_all = after is not None
@@ -50,16 +50,21 @@ class Many:
         self._count = 0
 
     def pairs(self) -> Iterator[tuple[Work, Result]]:
-        """Yield every work once, with its result."""
-        cursor = self._cursor or self._newest()
-        while not self._source.is_dry or self._count:
-            if self._has_room():
-                for pair in self._hand_in():
-                    yield pair
-            if self._count:
-                cursor, ended = self._listen(cursor)
-                for pair in ended:
-                    yield pair
+        """Yield every work once, with its result. What the source raises comes after all that it gave before."""
+        try:
+            cursor = self._cursor or self._newest()
+            while not self._source.is_dry or self._count:
+                if self._has_room():
+                    for pair in self._hand_in():
+                        yield pair
+                if self._count:
+                    cursor, ended = self._listen(cursor)
+                    for pair in ended:
+                        yield pair
+            if self._source.error is not None:
+                raise self._source.error
+        finally:
+            self._source.close()
 
     def _has_room(self) -> bool:
         """Say whether it is worth a call: for a full one, or half the window if that is less."""
