@@ -66,6 +66,16 @@ async def test_a_cursor_given_by_hand_is_for_the_first_time_only(tmp_path: Path)
             break
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"\0" * 10, b"two\nlines\n", "é".encode()])
+async def test_a_file_that_holds_no_cursor_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    cursor_file = tmp_path / "picture"
+    cursor_file.write_bytes(content)
+    async with client_of(await filled(1)) as client:
+        with pytest.raises(errors.ConfigurationError, match="picture holds no cursor"):
+            await read(client, 1, cursor_file)
+    assert cursor_file.read_bytes() == content
+
+
 async def test_without_waiting_it_ends_where_the_feed_does_now(tmp_path: Path) -> None:
     api, cursor_file = await filled(7), tmp_path / "cursor"
     async with client_of(api) as client:

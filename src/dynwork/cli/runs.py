@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from dynwork.cli.folders import Found, is_given
 from dynwork.client import Digest, Work, sha512_of
 from dynwork.errors import ConfigurationError, InvalidInputError
+from dynwork.files import replace_text
 from dynwork.kinds import DEFAULT_KIND
 
 
@@ -73,13 +74,10 @@ class Runs:
         self._folder = data_dir / "runs"
 
     def begin(self, run: Run) -> None:
-        """Write ``run`` down."""
+        """Write ``run`` down; it is on disk when this returns."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(run.name)
-        beside = path.with_suffix(".new")
         # By json and not by pydantic: a name of a file may hold bytes that are no UTF-8.
-        beside.write_text(json.dumps(run.model_dump()), encoding="ascii")
-        beside.replace(path)
+        replace_text(self._path(run.name), json.dumps(run.model_dump()))
 
     def find(self, name: str) -> Run:
         """Return the run of this name. Raises ``ConfigurationError``."""

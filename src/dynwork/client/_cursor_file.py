@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from dynwork.errors import ConfigurationError
+from dynwork.files import replace_text
 
 
 class CursorFile:
@@ -13,17 +15,15 @@ class CursorFile:
         self._path = path
 
     def read(self) -> str | None:
-        """Return the cursor, ``None`` if none was written yet."""
+        """Return the cursor, ``None`` if none was written yet. Raises ``ConfigurationError`` for what is none."""
         try:
-            return self._path.read_text(encoding="ascii").strip() or None
+            cursor = self._path.read_bytes().decode("ascii", "replace").strip()
         except FileNotFoundError:
             return None
+        if not (cursor.isascii() and cursor.isprintable()):
+            raise ConfigurationError(f"{self._path} holds no cursor: give the file of a reader, or a new name")
+        return cursor or None
 
     def write(self, cursor: str) -> None:
         """Replace the cursor; it is on disk when this returns."""
-        beside = self._path.with_name(f"{self._path.name}.new")
-        with beside.open("w", encoding="ascii") as file:
-            file.write(f"{cursor}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._path)
+        replace_text(self._path, f"{cursor}\n")
