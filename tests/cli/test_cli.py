@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -164,6 +165,35 @@ def test_what_cannot_be_used_is_one_line(
     assert ended.value.code == code
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("dynwork: ")
+
+
+def test_a_cursor_file_that_is_none_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "picture").write_bytes(b"\xff")
+    monkeypatch.setattr(sys, "argv", ["dynwork", "results", "--cursor-file", str(tmp_path / "picture")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"dynwork: {tmp_path / 'picture'} holds no cursor")
+
+
+INTERRUPTED_WHILE_LOADING = """
+import sys
+class CtrlC:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, CtrlC())
+import runpy
+runpy.run_module("dynwork", run_name="__main__")
+"""
+
+
+def test_ctrl_c_while_it_is_loaded_ends_quietly() -> None:
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED_WHILE_LOADING], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
 @respx.mock

@@ -124,7 +124,6 @@ def test_wrong_usage_is_exit_code_2(folder: Path, tmp_path: Path) -> None:
         [folder],
         ["--iterations", "1"],
         [tmp_path / "empty", "--iterations", "1"],
-        [folder, "--resume", "x"],
         ["/dev/null", "--iterations", "1", "--kind", "sloth"],
     ):
         assert run(*arguments)[0] == 2, arguments
@@ -143,3 +142,13 @@ def test_a_name_that_the_terminal_cannot_show_is_written_out(
     assert ended.value.code == 0
     name, _, _, hash_ = shown.getvalue().decode().splitlines()[1].split()
     assert (name, hash_) == (str(tmp_path / "\\u0444.bin"), digest(str(file)))
+
+
+@pytest.mark.parametrize("option", [["."], ["--iterations", "7"], ["--priority", "5"], ["--kind", "sloth"]])
+def test_what_a_resumed_run_knows_already_is_refused(api: PublicApi, folder: Path, option: list[str]) -> None:
+    api.faults = iter([DOWN])
+    name = resume_of(run(folder, "--iterations", "7")[2])
+    code, _, told = run("--resume", name, *option)
+    assert (code, api.jobs) == (2, {})
+    assert "--resume knows" in told
+    assert run("--resume", name)[0] == 0

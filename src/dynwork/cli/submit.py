@@ -25,11 +25,15 @@ from dynwork.settings import ClientSettings, load
 BATCH = 200
 """Files handed in between two movements of the bar."""
 
+KNOWN = ("paths", "iterations", "priority", "kind")
+"""What a run that is resumed knows by itself."""
+
 Row = dict[str, Any]
 Step = Callable[[], None]
 
 
 def submit(  # noqa: PLR0913 - a parameter is an option of the command
+    context: typer.Context,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(exists=True, readable=True, metavar="FILE|FOLDER...", help="Buffers to hash; of a folder, all."),
@@ -46,8 +50,9 @@ def submit(  # noqa: PLR0913 - a parameter is an option of the command
     """Hand in files, to be hashed many times over, or whatever their kind of work is."""
     runs = Runs(load(ClientSettings).data_dir)
     if resume is not None:
-        if paths or iterations is not None:
-            raise typer.BadParameter("--resume knows the files and the iterations already")
+        given = [name for name in KNOWN if _is_given(context, name)]
+        if given:
+            raise typer.BadParameter(f"--resume knows {', '.join(given)} already")
         run = runs.find(resume)
         run = run.model_copy(update={"wait": run.wait or wait})
     elif not paths or iterations is None:
@@ -67,6 +72,11 @@ def submit(  # noqa: PLR0913 - a parameter is an option of the command
             typer.echo(f"dynwork: {printable(row['file'])}: {error['code']}: {error['detail']}", err=True)
     if any(row["error"] for row in rows):
         raise typer.Exit(EXIT_REFUSED)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _wanted(paths: list[Path], *, iterations: int, priority: int, kind: str, wait: bool) -> Run:
