@@ -31,5 +31,5 @@ def digest(file: str) -> str:
 
 
 def resume_of(told: str) -> str:
-    assert "dynwork submit --resume " in told
+    assert "dynwork: not complete; to go on where it was: dynwork submit --resume " in told
     return told.split("--resume ")[1].split()[0]

@@ -1,7 +1,8 @@
 """A ``dynwork submit`` that can be resumed: what was wanted, in a file that is there until the command has ended well.
 
 Each file is handed in under a key made of the run's name and its place. Resuming hands everything in once more, under
-the same keys: what is known already is not done twice, and its result is told however long ago it came.
+the same keys: what is known already is not done twice, and its result is told. What retention has deleted meanwhile is
+no longer known, and done anew.
 """
 
 from __future__ import annotations

@@ -103,9 +103,7 @@ def _resumable(run: Run) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        typer.echo(
-            f"dynwork: not complete; to go on, nothing being done twice: dynwork submit --resume {run.name}", err=True
-        )
+        typer.echo(f"dynwork: not complete; to go on where it was: dynwork submit --resume {run.name}", err=True)
         if isinstance(error, KeyboardInterrupt):
             raise typer.Exit(EXIT_INTERRUPTED) from None
         raise

@@ -91,7 +91,8 @@ class Client:
         At most ``window`` are handed in and not yet ended: that bounds what is held in memory (give a ``Path`` for a
         buffer that is big), and ``works`` is read only so fast. One that is refused is a result too. To go on after a
         crash, give the works under the same keys once more, and as ``after`` the cursor (:meth:`position`) from before
-        they were handed in first; without it those known already are looked up one by one.
+        they were handed in first; without it those known already are looked up one by one. Jobs that retention has
+        deleted meanwhile are done anew.
 
         Works are handed in at the latest 0.25 s after the first of a call was asked for, as soon as the source lets us:
         nothing runs beside the caller, so one that blocks holds up the others and the results. What ``works`` raises is

@@ -53,8 +53,9 @@ class Work:
     """One job to be handed in.
 
     ``data``: the buffer, or the file that it is read from. ``iterations``: steps, 1 or more. ``priority``: 0 to 9, 9
-    goes first. ``key`` names the job: handed in again under the same key, by whomever and whenever, it is the same job.
-    It is 1 to 256 printable characters of ASCII, with no space at its ends. Without one each handing-in is a job of its
+    goes first. ``key`` names the job: handed in again under the same key, by the same owner and while the cluster keeps
+    the job (``DYNWORK_RETENTION_S`` after its end), it is the same job; later it is a new one. It is 1 to 256 printable
+    characters of ASCII, with no space at its ends. Without one each handing-in is a job of its
     own (and still safe against lost answers). Raises ``TypeError`` for ``data`` that is none.
     """
 
