@@ -92,7 +92,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     folders = [funcargs.get("tmp_path"), getattr(funcargs.get("lab"), "folder", None)]
     for folder in [folder for folder in folders if report.failed and isinstance(folder, Path)]:
         for log in sorted(folder.rglob("*.log")):
-            lines = deque(log.open(errors="replace"), maxlen=LOGGED)
+            with log.open(errors="replace") as text:
+                lines = deque(text, maxlen=LOGGED)
             if any("[error" in line or "Traceback" in line for line in lines):
                 report.sections.append((f"the end of {log.relative_to(folder)}", "".join(lines)))
     return report

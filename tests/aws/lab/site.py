@@ -112,11 +112,18 @@ class Lab:
             **changes,
         }
 
+    def ever(self) -> list[str]:
+        """Return every instance that there ever was, by the provider's name, in the order of their launches."""
+        return [one["InstanceId"] for one in self._instances()]
+
     def living(self) -> list[dict[str, Any]]:
         """Return the instances that have not ended, as the cloud shows them."""
+        return [one for one in self._instances() if one["State"]["Name"] not in ("terminated", "shutting-down")]
+
+    def _instances(self) -> list[dict[str, Any]]:
         pages = self.boxes.client.describe_instances()["Reservations"]
         found = [one for page in pages for one in page["Instances"]]
-        return [one for one in found if one["State"]["Name"] not in ("terminated", "shutting-down")]
+        return sorted(found, key=lambda one: one["LaunchTime"])
 
 
 def _answers(cloud: Cloud) -> bool:
