@@ -238,6 +238,23 @@ async def test_the_scaler_is_told_who_leads_and_its_decision_is_shown() -> None:
         assert made[0].leader.epoch == 1
 
 
+async def test_trouble_of_the_fleet_is_a_warning_of_a_role_that_is_ready_all_the_same() -> None:
+    made: list[FakeScaler] = []
+
+    def scaler(leader: Leader, worker_gone: WorkerGone | None, _metrics: Metrics) -> Scaler:
+        made.append(FakeScaler(leader, worker_gone))
+        return made[0]
+
+    async with serving(outside(ScriptedStore(Rules()), scaler)) as (url, _), httpx.AsyncClient(base_url=url) as http:
+        assert (await http.get("/readyz")).json() == {"status": "ok"}
+        assert "dynwork_fleet_stopped 0.0" in (await http.get("/metrics")).text
+        made[0].trouble = "denied: not allowed"
+        ready = await http.get("/readyz")
+        warning = "the fleet cannot grow until somebody mends this: denied: not allowed"
+        assert (ready.status_code, ready.json()) == (200, {"status": "ok", "warning": warning})
+        assert "dynwork_fleet_stopped 1.0" in (await http.get("/metrics")).text
+
+
 @pytest.mark.parametrize("shortcut", [True, False])
 async def test_the_shortcut_for_dead_workers_can_be_switched_off(shortcut: bool) -> None:
     told: list[WorkerGone | None] = []
