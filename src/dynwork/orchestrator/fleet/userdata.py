@@ -167,6 +167,7 @@ RestrictSUIDSGID=yes
 LockPersonality=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
 MemoryMax=90%
 TasksMax=4096
 LimitNOFILE=65536
