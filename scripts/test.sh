@@ -1,20 +1,28 @@
 #!/usr/bin/env bash
 # Run every test: test.sh [pytest's arguments]. First those that need no process of their own, on several cores at a time;
-# then, one after the other, those that start real processes and load the whole machine. JUNIT=DIR keeps a report of both.
+# then those that start real processes, two at a time, since they wait for most of theirs; then, one after the other, those
+# that load the whole machine. JUNIT=DIR keeps a report of each part.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-NO_TESTS=5 # pytest's exit code when its arguments select none: fine for one half, not for both
+NO_TESTS=5 # pytest's exit code when its arguments select none: fine for one part, not for all
 
-half() { # name, then pytest's arguments
+part() { # name, then pytest's arguments
     local name=$1
     shift
     .venv/bin/pytest ${JUNIT:+--junitxml="$JUNIT/$name.xml"} "$@"
 }
 
-half quick -m "not system" --numprocesses auto --maxprocesses 8 "$@"
-quick=$?
-[ $quick = 0 ] || [ $quick = $NO_TESTS ] || exit $quick
-half system -m system "$@"
-system=$?
-[ $system = $NO_TESTS ] && exit $quick
-exit $system
+ran=0
+for name in quick real alone; do
+    case $name in
+    quick) arguments=(-m "not system" --numprocesses auto --maxprocesses 8) ;;
+    real) arguments=(-m "system and not alone" --numprocesses 2 --dist loadfile) ;;
+    alone) arguments=(-m "system and alone") ;;
+    esac
+    part $name "${arguments[@]}" "$@"
+    code=$?
+    [ $code = $NO_TESTS ] && continue
+    [ $code = 0 ] || exit $code
+    ran=1
+done
+[ $ran = 1 ] || exit $NO_TESTS

@@ -41,7 +41,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
 Tell = Callable[[str], None]
-LINES = pytest.StashKey[list[str]]()
+TOLD = "told"
+"""The property of a test under which its lines travel."""
 LOGGED = 40
 """Lines of each log that are shown of a test that failed."""
 
@@ -49,9 +50,7 @@ LOGGED = 40
 @pytest.fixture
 def tell(request: pytest.FixtureRequest) -> Tell:
     """Keep one line for the summary of the run; it names the test by itself."""
-    lines = request.config.stash.setdefault(LINES, [])
-    name = request.node.name
-    return lambda line: lines.append(f"{name}: {line}")
+    return lambda line: request.node.user_properties.append((TOLD, f"{request.node.name}: {line}"))
 
 
 @pytest.fixture(scope="session")
@@ -75,9 +74,11 @@ async def backend(
     await backend.close()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Show the lines, of tests that passed as well."""
-    lines = config.stash.get(LINES, [])
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the lines, of tests that passed as well, and of those that ran in another process."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    calls = [report for report in reports if isinstance(report, pytest.TestReport) and report.when == "call"]
+    lines = [str(line) for report in calls for name, line in report.user_properties if name == TOLD]
     if lines:
         terminalreporter.section("system tests in numbers")
         for line in lines:

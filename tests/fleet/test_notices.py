@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dynwork.errors import FleetThrottledError
+from dynwork.errors import FleetQuotaError, FleetThrottledError
 from dynwork.orchestrator.core.instance import InstanceState
 from dynwork.testing.fleet_world import World
 
@@ -136,6 +136,24 @@ async def test_it_is_asked_soon_when_a_worker_falls_silent_and_what_ended_is_rep
         await world.tick(reporting=False)
     assert world.clock.now() - vanished_at <= 16, "two heartbeats of silence, then two looks"
     assert world.gone == [f"w-{machine}"]
+
+
+async def test_it_is_asked_soon_after_a_failure_and_then_as_seldom_as_before() -> None:
+    world = World(look_s=60, settle_s=5)
+    await world.grown(1)
+    for _ in range(65):
+        await world.tick()
+    looks = world.provider.looks
+    while world.provider.looks == looks:
+        await world.tick()
+    world.provider.faults.extend([FleetQuotaError("VcpuLimitExceeded")] * 3)
+    await world.submit(100, 10_000)
+    for _ in range(7):
+        await world.tick()
+    assert world.provider.looks == looks + 2, "one as always, and one after the failure"
+    for _ in range(50):
+        await world.tick()
+    assert world.provider.looks == looks + 2
 
 
 async def test_what_goes_is_told_again_only_as_often_as_it_is_looked_at() -> None:

@@ -31,7 +31,7 @@ Tell = Callable[[str], None]
 
 LONGER = int(os.environ.get("DYNWORK_TEST_LONGER", "1"))
 """How many times as long to go on: ``make chaos`` says."""
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240 * LONGER)]
+pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(240 * LONGER)]
 SPEED = 20_000
 """Steps that a chain of the test kind makes in a second."""
 AFTER = 50

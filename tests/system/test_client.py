@@ -31,7 +31,7 @@ from dynwork.up.postgres import LocalPostgres
 
 Tell = Callable[[str], None]
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(300)]
 
 JOBS, WINDOW = 20_000, 2_000
 BLOWS = 4

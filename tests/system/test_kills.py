@@ -19,7 +19,7 @@ from dynwork.testing.ledger import Ledger
 from dynwork.testing.orders import Order, hand_in
 from dynwork.testing.waiting import wait_until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 Tell = Callable[[str], None]
 

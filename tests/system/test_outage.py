@@ -25,7 +25,7 @@ from dynwork.testing.processes import kill, pause, resume
 from dynwork.testing.waiting import wait_until
 from dynwork.wire import Fleet
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 Tell = Callable[[str], None]
 

@@ -19,7 +19,7 @@ from dynwork.testing.processes import LoneRole, pause, resume
 from dynwork.testing.waiting import wait_until
 from dynwork.wire import JobView
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 Tell = Callable[[str], None]
 

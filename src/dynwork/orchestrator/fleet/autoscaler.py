@@ -156,7 +156,9 @@ class Autoscaler:
             self._told_at = {
                 m.provider_id: at for m in machines if (at := self._told_at.get(m.provider_id)) is not None
             }
-        self._lookout.expects = is_unsettled(sight, self._rules.silent_s)
+        self._lookout.expects = is_unsettled(sight, self._rules.silent_s) or (
+            self._lookout.expects and machines is None  # what was to be seen was not looked for yet
+        )
         return sight
 
     # -- mending
