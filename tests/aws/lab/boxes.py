@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +25,8 @@ from typing import Any, Self
 import botocore.session
 from botocore.config import Config
 from tests.aws.lab.network import Network, inside
+
+from dynwork.testing.waiting import wait_until
 
 HERE = Path(__file__).parent
 CGROUPS = Path("/sys/fs/cgroup/unified") if Path("/sys/fs/cgroup/unified").is_dir() else Path("/sys/fs/cgroup")
@@ -46,6 +49,20 @@ class Box:
     def console(self) -> str:
         """What it has said."""
         return (self.folder / "console.log").read_text(errors="replace")
+
+
+def dying_with_us(*command: str) -> list[str]:
+    """Return the command that ends, at the latest, when whoever starts it does."""
+    return ["setpriv", "--pdeathsig", "KILL", *command]
+
+
+def _removed(group: Path) -> bool:
+    """Remove a control group; say whether that could be done: its last process may be on its way out."""
+    try:
+        group.rmdir()
+    except OSError:
+        return not group.exists()
+    return True
 
 
 class Boxes:
@@ -77,7 +94,7 @@ class Boxes:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._state.write_text("{}")
         command = [sys.executable, "-m", "tests.aws.lab.imds", str(self._state)]
-        self._imds = subprocess.Popen(inside(self._network.vpc, command), cwd=HERE.parents[2])
+        self._imds = subprocess.Popen(dying_with_us(*inside(self._network.vpc, command)), cwd=HERE.parents[2])
         self._thread.start()
         return self
 
@@ -138,7 +155,7 @@ class Boxes:
         enter = f"echo $$ >{group}/cgroup.procs; exec {' '.join(inside(namespace, [*unshared, *init]))}"
         with (folder / "console.log").open("wb") as console:
             process = subprocess.Popen(
-                ["bash", "-c", enter],
+                dying_with_us("bash", "-c", enter),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
@@ -180,5 +197,4 @@ class Boxes:
         namespace = box.meta["namespace"]
         self._network.leave(namespace)
         for group in sorted((CGROUPS / namespace).glob("**/"), reverse=True):
-            with contextlib.suppress(OSError):  # its last process is on its way out
-                group.rmdir()
+            wait_until(partial(_removed, group), f"nobody is in {group}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.aws.lab.boxes import Boxes
+from tests.aws.lab.boxes import Boxes, dying_with_us
 from tests.aws.lab.cloud import Cloud
 from tests.aws.lab.image import ROOT, build_image, build_release
 from tests.aws.lab.network import CONTROL, Network
@@ -64,7 +64,7 @@ class Lab:
         delays = ("--pending-s", str(PENDING_S), "--unseen-s", str(UNSEEN_S))
         with (self.folder / "cloud.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.aws.lab.cloud", CONTROL, str(PORT), *delays],
+                dying_with_us(sys.executable, "-m", "tests.aws.lab.cloud", CONTROL, str(PORT), *delays),
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,
