@@ -123,12 +123,17 @@ class SimulatedEc2:
             return {"Instances": [{"InstanceId": provider_id}]}
         if len(parameters["UserData"]) > 16_384:
             raise _error("RunInstances", "InvalidParameterValue")
+        provider_id = self.make(parameters)
+        self._tokens[token] = (parameters, provider_id)
+        return {"Instances": [{"InstanceId": provider_id}]}
+
+    def make(self, parameters: Mapping[str, Any]) -> str:
+        """Let there be an instance; return its id."""
         now, provider_id = self._clock.now(), f"i-{next(self._numbers):017x}"
         (listed,) = [one["Tags"] for one in parameters["TagSpecifications"] if one["ResourceType"] == "instance"]
         tags = {tag["Key"]: tag["Value"] for tag in listed}
         self.boxes[provider_id] = Box(provider_id, parameters, now, now + self.lag_s(), tags)
-        self._tokens[token] = (parameters, provider_id)
-        return {"Instances": [{"InstanceId": provider_id}]}
+        return provider_id
 
     def _describe(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         now = self._clock.now()

@@ -25,7 +25,7 @@ from dynwork.orchestrator.core.scaling import ScalingPolicy
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts, WorkerState
 from dynwork.orchestrator.fleet.autoscaler import Autoscaler, FleetRules, Outside
 from dynwork.orchestrator.fleet.ec2.places import ON_DEMAND, SPOT, pools
-from dynwork.orchestrator.fleet.ec2.provider import Ec2Provider, Ec2Setup
+from dynwork.orchestrator.fleet.ec2.provider import CLUSTER_TAG, INSTANCE_TAG, Ec2Provider, Ec2Setup
 from dynwork.orchestrator.store.commands import Ask, Held, Report, Round
 from dynwork.orchestrator.store.memory import MemoryStore
 from dynwork.orchestrator.store.values import Rules
@@ -38,6 +38,7 @@ HEARTBEAT_S, LEASE_S, LEADERSHIP_S = 10.0, 30.0, 20.0
 FLEET_MIN, FLEET_MAX = 1, 8
 POLICY = ScalingPolicy(FLEET_MIN, FLEET_MAX, backlog_target_s=60.0, cooldown_s=120.0, boot_timeout_s=300.0)
 APART_S = 60.0
+CLUSTER = "soak"
 CALM_S = 1800.0
 """How long nothing goes wrong any more at the end, seconds."""
 CODES = (
@@ -78,6 +79,8 @@ class Soak:
         self.cloud.end_s = 25.0
         self.cloud.on_terminate = self._asked_to_end
         self.workers: dict[str, PaperWorker] = {}
+        self.strangers: set[str] = set()
+        """By provider id; until they are ended, they are more than was ordered."""
         self.counts: Counter[str] = Counter()
         self.calm = False
         self._ids = (f"{number:08x}-0000-7000-8000-000000000000" for number in itertools.count(1))
@@ -96,7 +99,7 @@ class Soak:
 
     def _orchestrator(self) -> tuple[str, Lead, Autoscaler]:
         async def cluster_id() -> str:
-            return "soak"
+            return CLUSTER
 
         places = pools((SPOT, ON_DEMAND), ("a", "b"), ("s1", "s2"))
         provider = Ec2Provider(self.cloud, Ec2Setup("worker", places, str, cluster_id), self.clock)
@@ -130,6 +133,7 @@ class Soak:
                     name, lead, scaler = self._orchestrator()
                 lead.epoch = await self.store.lead(name, self.clock.now(), LEADERSHIP_S)
                 await self._load()
+                self._stranger()
                 await self._work()
                 await self._scale(scaler)
                 if lead.epoch is not None:
@@ -183,6 +187,21 @@ class Soak:
         ]
         self._submitted += len(jobs)
         await self.store.commit(Round(submissions=jobs), self.clock.now())
+
+    def _stranger(self) -> None:
+        """A machine of ours appears that no row knows of: somebody launched it by hand, or a backup was restored."""
+        if self.calm or self.draw.random() > 1 / 800:
+            return
+        self.counts["strangers"] += 1
+        tags = [{"Key": CLUSTER_TAG, "Value": CLUSTER}, {"Key": INSTANCE_TAG, "Value": self._new_id()}]
+        made = self.cloud.make(
+            {
+                "ClientToken": self._new_id(),
+                "UserData": "",
+                "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
+            }
+        )
+        self.strangers.add(made)
 
     async def _work(self) -> None:
         now, reports, asking = self.clock.now(), [], []
@@ -250,7 +269,8 @@ class Soak:
     async def _look(self) -> None:
         rows = {row.instance_id: row for row in await self.store.instances()}
         assert sum(row.state in COUNTED for row in rows.values()) <= FLEET_MAX
-        living = sum(box.instance_id not in rows or rows[box.instance_id].state in COUNTED for box in self.cloud.living)
+        ordered = [box for box in self.cloud.living if box.provider_id not in self.strangers]
+        living = sum(box.instance_id not in rows or rows[box.instance_id].state in COUNTED for box in ordered)
         self.counts["most"] = max(self.counts["most"], living)
         assert living <= FLEET_MAX, f"{living} machines live"
 
