@@ -224,7 +224,7 @@ class Soak:
     def _boots(self, box: Box) -> PaperWorker:
         self.counts["machines"] += 1
         worker = PaperWorker(box.launched_at + self.draw.triangular(30, 120))
-        if not self.calm and self.draw.random() < 0.05:
+        if not self.calm and self.draw.random() < (0.5 if box.provider_id in self.strangers else 0.05):
             self.counts["never reported"] += 1
             worker.reports = False
         return worker
