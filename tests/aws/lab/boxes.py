@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -42,8 +42,8 @@ class Box:
     address: str
     folder: Path
     process: subprocess.Popen[bytes]
-    booted_at: float
-    meta: dict[str, str] = field(default_factory=dict)
+    instance: dict[str, Any]
+    namespace: str
 
     @property
     def console(self) -> str:
@@ -133,6 +133,8 @@ class Boxes:
                 self.running[provider_id] = self._boot(instance)
         self._tell(instances)
         for provider_id, box in list(self.running.items()):
+            if provider_id not in instances:
+                continue  # a list may lag
             if instances[provider_id]["State"]["Name"] in ENDED:
                 self._kill(box)
             elif box.process.poll() is not None:  # it powered itself off, or somebody pulled the plug
@@ -161,15 +163,13 @@ class Boxes:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        box = Box(provider_id, address, folder, process, time.monotonic())
-        box.meta = {"namespace": namespace}
-        return box
+        return Box(provider_id, address, folder, process, instance, namespace)
 
     def _tell(self, instances: dict[str, dict[str, Any]]) -> None:
         """Write down what the metadata service says."""
         state = {}
         for provider_id, box in self.running.items():
-            instance = instances[provider_id]
+            instance = instances.get(provider_id, box.instance)
             zone = instance["Placement"]["AvailabilityZone"]
             keys = {"Code": "Success", "AccessKeyId": "ASIALAB", "SecretAccessKey": "lab", "Token": "lab"}
             expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 21_600))
@@ -194,7 +194,6 @@ class Boxes:
             os.killpg(box.process.pid, signal.SIGKILL)
         box.process.wait()
         self.gone[box.provider_id] = self.running.pop(box.provider_id)
-        namespace = box.meta["namespace"]
-        self._network.leave(namespace)
-        for group in sorted((CGROUPS / namespace).glob("**/"), reverse=True):
+        self._network.leave(box.namespace)
+        for group in sorted((CGROUPS / box.namespace).glob("**/"), reverse=True):
             wait_until(partial(_removed, group), f"nobody is in {group}")

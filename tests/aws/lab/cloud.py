@@ -137,8 +137,10 @@ class Ec2:
         action = call.get("Action")
         if action == "RunInstances":
             return self._run(environment, call)
-        answer = self._through(environment)
-        return self._without_unseen(answer) if action == "DescribeInstances" else answer
+        if action != "DescribeInstances":
+            return self._through(environment)
+        with self._lock:  # a launch under way is not seen before it is known for how long it is not to be seen
+            return self._without_unseen(self._through(environment))
 
     def _through(self, environment: Environment) -> _Answer:
         begun: list[tuple[str, list[tuple[str, str]]]] = []
