@@ -239,10 +239,19 @@ def test_an_orchestrator_killed_in_the_middle_of_a_launch_leaves_one_machine(
         assert len(it.instances("running")) == 1
 
 
-def test_a_worker_that_nobody_serves_any_more_ends_its_machine(lab: Lab, tmp_path: Path, tell: Tell) -> None:
+def test_a_worker_that_dies_is_started_again_and_one_that_nobody_serves_ends_its_machine(
+    lab: Lab, tmp_path: Path, tell: Tell
+) -> None:
     with site(lab, tmp_path, DYNWORK_WORKER_ORPHAN_S="15") as it:
         it.await_ready(1)
         (machine,) = it.instances("running").values()
+        (worker,) = it.ready()
+        lab.boxes.kill_in(machine, "dynwork.worker")
+        wait_until(
+            lambda: worker["started_at"] not in [one["started_at"] for one in it.ready()], "it fell silent", 30.0
+        )
+        wait_until(it.ready, "systemd has started it again", 60.0)
+        assert machine in lab.boxes.running, "the death of a process is none of its machine"
         it.orchestrator.kill()
         began = now()
         wait_until(lambda: machine in lab.boxes.gone, "it has powered itself off", 60.0)

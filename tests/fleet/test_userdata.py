@@ -64,8 +64,11 @@ def test_no_secret_is_in_it_and_one_is_read() -> None:
 
 def test_everything_that_is_installed_is_checked_by_its_hash_first() -> None:
     script = boot_script(PLAN, "our-id")
-    order = [script.index(step) for step in ("aws s3 cp", "ab" * 32, "--strict SHA256SUMS", "-m pip install")]
+    steps = ("aws s3 cp", "ab" * 32, "--strict SHA256SUMS", "diff <(find", "-m venv", "-m pip install")
+    order = [script.index(step) for step in steps]
     assert order == sorted(order)
+    assert len(re.findall(r"python[0-9.]* -I -m (?:venv|pip)", script)) == 3, "nothing of the folder is run"
+    assert not re.search(r"python[0-9.]* -m (?:venv|pip)", script)
     installs = re.findall(r"-m pip install (.*)", script)
     assert len(installs) == 2
     assert all("--no-index" in install for install in installs)
@@ -132,7 +135,12 @@ def test_the_unit_gives_a_worker_time_to_hand_back_and_ends_the_machine_of_an_or
     assert float(given["TimeoutStopSec"]) >= 2 * WorkerSettings.model_fields["worker_stop_s"].default
     assert given["Restart"] == "always"
     assert given["RestartPreventExitStatus"] == given["SuccessExitStatus"] == str(exits.ORPHANED)
-    assert given["SuccessAction"] == given["FailureAction"] == "poweroff"
+    assert (
+        given["ExecStopPost"]
+        == f"""+/bin/sh -c 'test "$$EXIT_STATUS" != {exits.ORPHANED} || systemctl --no-block poweroff'"""
+    )
+    assert given["StartLimitAction"] == "poweroff"
+    assert not {"SuccessAction", "FailureAction"} & given.keys(), "they are carried out at each restart as well"
     assert given["DynamicUser"] == "yes"
     assert given["ProtectSystem"] == "strict"
     assert {"MemoryMax", "TasksMax", "LimitNOFILE"} <= given.keys()

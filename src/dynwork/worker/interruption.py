@@ -10,6 +10,7 @@ rebalance-recommendations.html in https://docs.aws.amazon.com/AWSEC2/latest/User
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 import httpx
@@ -45,8 +46,9 @@ async def watch(notices: Notices, desk: Desk, clock: Clock) -> None:
     blind = False
     while True:
         try:
-            notice = await notices.look()
-        except OSError as error:
+            async with asyncio.timeout(LOOK_S):
+                notice = await notices.look()
+        except (OSError, ValueError) as error:  # a TimeoutError is an OSError
             if not blind:
                 log.warning("notices_cannot_be_seen", error=str(error))
             blind = True
@@ -105,7 +107,7 @@ class Ec2Notices:
 def _time(answer: httpx.Response, field: str) -> str:
     """Return when, as the answer says it; what cannot be read is a notice all the same."""
     try:
-        said = answer.json()
-        return str(said[field])[:24]
-    except (ValueError, KeyError, TypeError):
-        return "a time that it does not tell"
+        said = str(answer.json()[field])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        said = ""
+    return said[:24] if said.isascii() and said.isprintable() and said else "a time that it does not tell"

@@ -118,6 +118,15 @@ class Boxes:
         """Pull the plug: the machine is gone, and the cloud finds out."""
         os.killpg(self.running[provider_id].process.pid, signal.SIGKILL)
 
+    def kill_in(self, provider_id: str, module: str) -> None:
+        """Kill the processes of an instance that run this module of Python."""
+        group = CGROUPS / self.running[provider_id].namespace
+        pids = [int(pid) for file in group.glob("**/cgroup.procs") for pid in file.read_text().split()]
+        meant = [pid for pid in pids if module in Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
+        assert meant, f"nobody runs {module}"
+        for pid in meant:
+            os.kill(pid, signal.SIGKILL)
+
     def _watch(self) -> None:
         try:
             while not self._stop.wait(LOOK_S):

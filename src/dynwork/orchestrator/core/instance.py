@@ -117,8 +117,10 @@ def adopted(found: Instance, known: Instance | None, now: Instant, *, has_place:
     or after it was given up, it is let finish what it holds.
     """
     if known is not None:
-        has_ended = known.state is InstanceState.ENDED
-        return step(known, Noticed("found alive after it was given up"), now) if has_ended else known
+        if known.state is not InstanceState.ENDED:
+            return known
+        again = step(known, Noticed("found alive after it was given up"), now)
+        return replace(again, provider_id=found.provider_id, launched_at=known.launched_at or found.launched_at)
     return found if has_place else step(found, Noticed("found working, with no place for it"), now)
 
 

@@ -25,7 +25,7 @@ from typing import Protocol
 
 from dynwork import logs
 from dynwork.clock import Clock, wait_for_event
-from dynwork.errors import FleetError, StaleLeaderError, StoreUnavailableError
+from dynwork.errors import FleetDeniedError, FleetError, FleetTemplateError, StaleLeaderError, StoreUnavailableError
 from dynwork.orchestrator.core import scaling
 from dynwork.orchestrator.core.instance import Gone, Instance, InstanceState, Launched, Noticed, Reported
 from dynwork.orchestrator.core.scaling import Demand, Plan, ScalingPolicy
@@ -102,6 +102,7 @@ class Autoscaler:
         rules = self._rules
         self._reconciler = Reconciler(rules.silent_s, rules.apart_s)
         self._told_at: dict[str, float] = {}
+        self._cannot_end: Trouble | None = None
         self._lookout = Lookout(self._provider, self._clock, rules.look_s, rules.settle_s)
 
     @property
@@ -109,7 +110,7 @@ class Autoscaler:
         """What nobody but a person can mend, and keeps the fleet from growing; ``None`` while another leads."""
         if self._leader.epoch is None:
             return None
-        return self._launcher.trouble or self._lookout.trouble
+        return self._launcher.trouble or self._lookout.trouble or self._cannot_end
 
     async def run(self) -> None:
         """Tick until cancelled; a machine that ends unasked is answered at once."""
@@ -171,6 +172,7 @@ class Autoscaler:
             await self._gone(epoch, rows[instance_id], reason)
         for machine in repairs.launched:
             await self._store.instance_event(epoch, machine.instance_id, Launched(machine.provider_id), sight.now)
+            self._launcher.over(machine.instance_id)
         for instance_id in repairs.reported:
             await self._store.instance_event(epoch, instance_id, Reported(), sight.now)
             self._launcher.reported()
@@ -239,6 +241,10 @@ class Autoscaler:
             await self._provider.terminate(machine)
         except FleetError as error:  # it is still listed at the next look, and asked to end again
             log.warning("terminate_failed", instance_id=machine.instance_id, code=error.code, detail=error.detail)
+            if isinstance(error, (FleetDeniedError, FleetTemplateError)):
+                self._cannot_end = Trouble(error.code, error.detail)
+        else:
+            self._cannot_end = None
 
     # -- losses
     async def _watch_exits(self) -> None:
@@ -252,6 +258,8 @@ class Autoscaler:
 
     async def _ended(self, exited: Exit) -> None:
         log.info("machine_ended", instance_id=exited.instance_id, reason=exited.reason)
+        if exited.provider_id is not None:  # of several of one id it may be one that nobody counts on: looks tell
+            return
         workers = await self._store.workers()
         named = [w.facts.worker_id for w in workers if w.facts.instance_id == exited.instance_id]
         await self._tell_worker_gone(named[0] if named else None)
@@ -265,7 +273,7 @@ class Autoscaler:
     async def _gone(self, epoch: int, row: Instance, reason: str) -> None:
         now = self._clock.now()
         after = await self._store.instance_event(epoch, row.instance_id, Gone(reason), now)
-        self._launcher.forsaken.discard(row.instance_id)
+        self._launcher.over(row.instance_id)
         never_of_use = row.state in (InstanceState.INTENDED, InstanceState.BOOTING)
         if never_of_use and after is not None and after.ended_at == now:  # else it was noted before
             self._launcher.failed(reason)

@@ -17,6 +17,7 @@ until one reports.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from dynwork import logs
 from dynwork.clock import Clock
@@ -46,6 +47,8 @@ STOPPED_S = 300.0
 """How long nothing is launched after a refusal that only a person can mend, seconds."""
 AT_ONCE_MAX = 5
 """Launch calls under way at the same time at most."""
+AGAIN_MAX = 5
+"""How often an intent is asked for again without an answer that is clear."""
 CALLS_MAX = 100
 """Launch calls of one tick at most: with many places, each refusal names the next."""
 
@@ -61,8 +64,9 @@ class Launcher:
         self._failures = 0
         self._after = 0.0
         self._why = ""
+        self._again: Counter[str] = Counter()
         self.forsaken: set[str] = set()
-        """Intents that cannot be asked for again, for their token stands for another call: they appear, or not."""
+        """Intents that are not asked for again, for it is of no use: their machines appear, or never were."""
         self.trouble: Trouble | None = None
         """Why launches have stopped, if they have."""
 
@@ -92,8 +96,22 @@ class Launcher:
 
     async def again(self, epoch: int, row: Instance) -> None:
         """Ask for the machine of an intent whose call or reply is missing."""
-        if self.hold is None:
-            await self._heed(epoch, row, await self._ask(row))
+        if self.hold is not None:
+            return
+        answer = await self._ask(row)
+        if isinstance(answer, FleetError):  # whatever it is: the call before may have taken effect
+            self._again[row.instance_id] += 1
+            if not isinstance(answer, FleetUnclearError) or self._again[row.instance_id] >= AGAIN_MAX:
+                self.forsaken.add(row.instance_id)
+            self._note(row, answer)
+            self._decide(answer)
+            return
+        await self._heed(epoch, row, answer)
+
+    def over(self, instance_id: str) -> None:
+        """The intent has become a machine, or nothing."""
+        self.forsaken.discard(instance_id)
+        del self._again[instance_id]
 
     def reported(self) -> None:
         """A machine has become of use: failures count anew."""
@@ -127,25 +145,25 @@ class Launcher:
             return error
 
     async def _heed(self, epoch: int, row: Instance, answer: str | FleetError) -> None:
-        self._count("launched" if isinstance(answer, str) else answer.code)
         if isinstance(answer, str):
+            self._count("launched")
             self.trouble = None
+            self.over(row.instance_id)
             await self._store.instance_event(epoch, row.instance_id, Launched(answer), self._clock.now())
             log.info("machine_launched", instance_id=row.instance_id, provider_id=answer, placement=row.placement)
             return
-        log.warning(
-            "launch_failed",
-            instance_id=row.instance_id,
-            placement=row.placement,
-            code=answer.code,
-            detail=answer.detail,
-        )
+        self._note(row, answer)
         self._decide(answer)
         if isinstance(answer, FleetTokenError):
             self.forsaken.add(row.instance_id)
         elif not isinstance(answer, FleetUnclearError):  # else it may exist: the intent stays, and is asked for again
             reason = f"{answer.code}: {answer.detail}"
             await self._store.instance_event(epoch, row.instance_id, Gone(reason), self._clock.now())
+
+    def _note(self, row: Instance, error: FleetError) -> None:
+        self._count(error.code)
+        where = {"instance_id": row.instance_id, "placement": row.placement}
+        log.warning("launch_failed", code=error.code, detail=error.detail, **where)
 
     def _decide(self, error: FleetError) -> None:
         match error:
@@ -155,6 +173,7 @@ class Launcher:
                 except FleetCapacityError as none:
                     self._wait(f"capacity: {none.detail}", none.retry_after_s or BACKOFF.backoff_s)
             case FleetQuotaError():
+                self.trouble = Trouble(error.code, error.detail)
                 self._wait(f"quota: {error.detail}", QUOTA_HOLD_S)
             case FleetDeniedError() | FleetTemplateError():
                 self.trouble = Trouble(error.code, error.detail)

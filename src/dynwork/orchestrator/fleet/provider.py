@@ -38,10 +38,11 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """A machine has just ended, for ``reason``."""
+    """A machine has just ended, for ``reason``. ``provider_id``: which one, where there might be several of one id."""
 
     instance_id: str
     reason: str
+    provider_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

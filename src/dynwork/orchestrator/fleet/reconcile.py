@@ -122,7 +122,7 @@ class Reconciler:
         for row in sight.instances:
             machine = machines.get(row.instance_id)
             reason = _REASONS.get(row.state, "vanished")
-            if machine is not None and machine.presence is Presence.ENDED:
+            if machine is not None and (machine.presence is Presence.ENDED or _never_of_use(row, machine)):
                 yield row.instance_id, machine.reason or reason
             elif row.instance_id in before and row.instance_id in missing and self._is_lost(sight, row, before):
                 yield row.instance_id, reason
@@ -175,6 +175,12 @@ def _member(row: Instance, worker: Worker | None) -> Member:
         paces=worker.facts.paces,
         leases=worker.leases,
     )
+
+
+def _never_of_use(row: Instance, machine: Machine) -> bool:
+    """Say whether the machine ends before its worker has reported: there is nothing to be handed back."""
+    waits = row.state in (InstanceState.INTENDED, InstanceState.BOOTING)
+    return waits and machine.presence is Presence.ENDING
 
 
 def _launched(row: Instance) -> bool:

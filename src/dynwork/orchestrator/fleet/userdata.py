@@ -95,21 +95,24 @@ _SCRIPT = r"""#!/bin/bash
 # Makes this machine a dynwork worker. What fails ends the machine: the orchestrator sees that, and tries anew.
 set -euo pipefail
 umask 077
-trap 'code=$?; if [ $code != 0 ]; then echo "dynwork: the boot failed in line $LINENO"; systemctl poweroff; fi' EXIT
+line=0
+trap 'line=$LINENO' ERR
+trap 'if [ $? != 0 ]; then echo "dynwork: the boot failed in line $line"; systemctl poweroff; fi' EXIT
 export AWS_DEFAULT_REGION={region}
 
 dnf install --assumeyes --quiet python3.11 python3.11-pip
 
-# The release: one folder, every file in it checked by its hash.
+# The release: one folder, every file in it checked by its hash, and no other file in it.
 release=/var/lib/dynwork-release
 mkdir -p "$release"
 cd "$release"
 aws s3 cp --recursive --only-show-errors {release}/ .
 echo '{sha256}  SHA256SUMS' | sha256sum --check --quiet
 sha256sum --check --quiet --strict SHA256SUMS
-python3.11 -m venv --clear /opt/dynwork
-/opt/dynwork/bin/python -m pip install --quiet --no-index --find-links . --require-hashes -r requirements.txt
-/opt/dynwork/bin/python -m pip install --quiet --no-index --no-deps dynwork-*.whl
+diff <(find . -type f ! -path ./SHA256SUMS -printf '%P\n' | sort) <(cut -c67- SHA256SUMS | sort)
+python3.11 -I -m venv --clear /opt/dynwork
+/opt/dynwork/bin/python -I -m pip install --quiet --no-index --find-links . --require-hashes -r requirements.txt
+/opt/dynwork/bin/python -I -m pip install --quiet --no-index --no-deps ./dynwork-*.whl
 chmod -R a+rX /opt/dynwork
 
 # Its settings, and the one secret.
@@ -118,6 +121,10 @@ cat >/etc/dynwork/worker.env <<'SETTINGS'
 {environment}
 SETTINGS
 token=$(aws ssm get-parameter --name {secret} --with-decryption --query Parameter.Value --output text)
+if [[ ! $token =~ ^[A-Za-z0-9._~+/=-]+$ ]]; then
+    echo 'dynwork: the token has characters that an environment file does not keep'
+    exit 1
+fi
 echo "DYNWORK_WORKER_TOKEN=$token" >>/etc/dynwork/worker.env
 
 cat >/etc/systemd/system/dynwork-worker.service <<'UNIT'
@@ -130,11 +137,10 @@ _UNIT = """[Unit]
 Description=dynwork worker
 Wants=network-online.target
 After=network-online.target
-# A worker that nobody has answered for too long ends its machine, and so does one that cannot start.
-SuccessAction=poweroff
-FailureAction=poweroff
+# One that cannot start ends its machine. (SuccessAction and FailureAction would end it at each restart as well.)
 StartLimitIntervalSec=600
 StartLimitBurst=100
+StartLimitAction=poweroff
 
 [Service]
 Type=exec
@@ -142,8 +148,10 @@ ExecStart=/opt/dynwork/bin/python -m dynwork.worker
 EnvironmentFile=/etc/dynwork/worker.env
 Restart=always
 RestartSec=2
+# A worker that nobody has served for too long ends its machine.
 SuccessExitStatus={orphaned}
 RestartPreventExitStatus={orphaned}
+ExecStopPost=+/bin/sh -c 'test "$$EXIT_STATUS" != {orphaned} || systemctl --no-block poweroff'
 # On SIGTERM it hands back what it holds, with checkpoints.
 KillMode=mixed
 TimeoutStopSec={stop_s}

@@ -53,7 +53,7 @@ _MEANING: Mapping[type[FleetError], tuple[str, ...]] = {
         "MissingAuthenticationToken", "ExpiredToken", "ExpiredTokenException", "RequestExpired",
         "AuthorizationFailure", "DryRunOperation",
     ),
-    FleetTokenError: ("IdempotentParameterMismatch",),
+    FleetTokenError: ("IdempotentParameterMismatch", "IdempotentInstanceTerminated"),
     FleetUnclearError: ("InternalError", "InternalFailure", "Unavailable", "ServiceUnavailable", "RequestTimeout"),
 }  # fmt: skip
 MEANING: Mapping[str, type[FleetError]] = {code: leaf for leaf, codes in _MEANING.items() for code in codes}

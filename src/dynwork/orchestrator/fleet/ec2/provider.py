@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from dynwork import logs
 from dynwork.clock import Clock
-from dynwork.errors import FleetCapacityError, FleetError, FleetTemplateError, FleetUnclearError
+from dynwork.errors import FleetCapacityError, FleetError, FleetQuotaError, FleetTemplateError, FleetUnclearError
 from dynwork.orchestrator.fleet.ec2 import states
 from dynwork.orchestrator.fleet.ec2.failures import LOST, failure, is_unknown_instance
 from dynwork.orchestrator.fleet.ec2.places import SPOT, Pool, Pools
@@ -95,14 +95,11 @@ class Ec2Provider:
         try:
             answer = await self._client.run_instances(**parameters)
         except LOST as error:
-            refusal = failure(error)
-            if isinstance(refusal, FleetCapacityError):
-                self._pools.refused(placement)
-            raise refusal from error
+            raise self._refusal(failure(error), placement) from error
         self._pools.gave(placement)
         try:
             provider_id: str = answer["Instances"][0]["InstanceId"]
-        except (KeyError, IndexError) as error:
+        except (KeyError, IndexError, TypeError) as error:
             raise FleetUnclearError("EC2 took the launch and named no instance") from error
         return provider_id
 
@@ -116,10 +113,14 @@ class Ec2Provider:
 
     async def machines(self) -> Sequence[Machine]:
         """See :meth:`Provider.machines`. EC2 shows what has ended for about an hour."""
-        found = [_machine(instance) for instance in await self._describe(await self._setup.cluster_id())]
+        answer = await self._describe(await self._setup.cluster_id())
+        try:
+            found = [machine for instance in answer if (machine := _machine(instance)) is not None]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise FleetUnclearError(f"EC2 describes an instance in a way that is not understood: {error!r}") from error
         for machine in found:
             if machine.presence is Presence.ENDED and machine.provider_id in self._seen:
-                self._hint(Exit(machine.instance_id, machine.reason or "terminated"))
+                self._hint(Exit(machine.instance_id, machine.reason or "terminated", machine.provider_id))
         self._seen = {machine.provider_id for machine in found if machine.presence is not Presence.ENDED}
         return found
 
@@ -129,6 +130,16 @@ class Ec2Provider:
 
     async def close(self) -> None:
         """See :meth:`Provider.close`."""
+
+    def _refusal(self, error: FleetError, placement: str) -> FleetError:
+        """Remember what a refusal says of the pool; return what it means to the fleet."""
+        if isinstance(error, FleetQuotaError) and self._pools.without_spot(placement):
+            return FleetCapacityError(error.detail)  # our limit of spot machines: there are others
+        if isinstance(error, FleetCapacityError):
+            self._pools.refused(placement)
+        elif isinstance(error, FleetUnclearError):
+            self._pools.unclear(placement)
+        return error
 
     def _launch_parameters(self, instance_id: str, pool: Pool, cluster_id: str) -> dict[str, Any]:
         tags = {"Name": "dynwork-worker", CLUSTER_TAG: cluster_id, INSTANCE_TAG: instance_id}
@@ -160,7 +171,8 @@ class Ec2Provider:
                 answer = await self._client.describe_instances(Filters=filters, MaxResults=PAGE, **page)
             except LOST as error:
                 raise failure(error) from error
-            found += [one for reservation in answer["Reservations"] for one in reservation["Instances"]]
+            for reservation in answer.get("Reservations") or ():
+                found += reservation.get("Instances") or ()
             if not answer.get("NextToken"):
                 return found
             page = {"NextToken": answer["NextToken"]}
@@ -175,6 +187,9 @@ class Ec2Provider:
             log.warning("exit_hint_dropped", instance_id=hint.instance_id)
 
 
-def _machine(instance: Mapping[str, Any]) -> Machine:
-    tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
+def _machine(instance: Mapping[str, Any]) -> Machine | None:
+    """Read one; ``None`` for one that has lost its tags, as what has ended does after a while."""
+    tags = {tag["Key"]: tag.get("Value", "") for tag in instance.get("Tags") or ()}
+    if INSTANCE_TAG not in tags:
+        return None
     return Machine(tags[INSTANCE_TAG], instance["InstanceId"], states.presence(instance), states.reason(instance))

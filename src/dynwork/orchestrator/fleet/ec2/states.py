@@ -22,10 +22,10 @@ PRESENCE: Mapping[str, Presence] = {
 
 def presence(instance: Mapping[str, Any]) -> Presence:
     """Return where an instance, as DescribeInstances shows it, stands. A state unheard of is no reason to forget it."""
-    return PRESENCE.get(instance["State"]["Name"], Presence.THERE)
+    return PRESENCE.get((instance.get("State") or {}).get("Name", ""), Presence.THERE)
 
 
 def reason(instance: Mapping[str, Any]) -> str:
     """Return why it ended, as far as EC2 says."""
-    said: str = instance.get("StateReason", {}).get("Message") or instance.get("StateTransitionReason") or ""
+    said: str = (instance.get("StateReason") or {}).get("Message") or instance.get("StateTransitionReason") or ""
     return said
