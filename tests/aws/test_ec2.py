@@ -28,8 +28,8 @@ from dynwork.errors import (
     FleetUnclearError,
 )
 from dynwork.ids import new_id
-from dynwork.orchestrator.fleet.ec2.places import ASIDE_S, ON_DEMAND, SPOT, SPOT_REFUSALS_MAX, pools
-from dynwork.orchestrator.fleet.ec2.provider import Ec2Provider, Ec2Setup
+from dynwork.orchestrator.fleet.ec2.places import ASIDE_S, ON_DEMAND, SPOT, SPOT_REFUSALS_MAX, UNCLEAR_MAX, pools
+from dynwork.orchestrator.fleet.ec2.provider import INSTANCE_TAG, Ec2Provider, Ec2Setup
 from dynwork.orchestrator.fleet.provider import Machine, Presence
 from dynwork.testing.clock import FakeClock
 from dynwork.testing.ec2 import SimulatedEc2
@@ -172,7 +172,7 @@ async def test_every_page_of_a_long_list_is_read(made: Made, monkeypatch: pytest
         ("Unsupported", 400, FleetCapacityError),
         ("InsufficientFreeAddressesInSubnet", 400, FleetCapacityError),
         ("VcpuLimitExceeded", 400, FleetQuotaError),
-        ("MaxSpotInstanceCountExceeded", 400, FleetQuotaError),
+        ("MaxSpotInstanceCountExceeded", 400, FleetCapacityError),
         ("InstanceLimitExceeded", 400, FleetQuotaError),
         ("RequestLimitExceeded", 503, FleetThrottledError),
         ("Throttling", 400, FleetThrottledError),
@@ -184,6 +184,7 @@ async def test_every_page_of_a_long_list_is_read(made: Made, monkeypatch: pytest
         ("InvalidParameterValue", 400, FleetTemplateError),
         ("SomethingNewAndWrong", 400, FleetTemplateError),
         ("IdempotentParameterMismatch", 400, FleetTokenError),
+        ("IdempotentInstanceTerminated", 400, FleetTokenError),
         ("InternalError", 500, FleetUnclearError),
         ("ServiceUnavailable", 503, FleetUnclearError),
         ("SomethingNewAndBroken", 502, FleetUnclearError),
@@ -353,3 +354,62 @@ async def test_a_machine_that_was_had_makes_the_refusals_of_spot_count_anew(clou
                 await clock.advance(ASIDE_S + 1)
                 await launched(provider, f"i-{number}")
             assert provider.place().startswith(SPOT)
+
+
+async def test_a_quota_of_spot_leads_to_on_demand_machines_and_one_of_everything_is_told(cloud: Cloud) -> None:
+    async with ec2(FakeClock()) as made:
+        cloud.fail("RunInstances", "MaxSpotInstanceCountExceeded")
+        with pytest.raises(FleetCapacityError):
+            await launched(made.provider, "i-1")
+        assert made.provider.place().startswith(ON_DEMAND)
+    async with ec2(FakeClock(), pools=pools((SPOT,), TYPES, ["subnet-1"])) as made:
+        cloud.fail("RunInstances", "MaxSpotInstanceCountExceeded")
+        with pytest.raises(FleetQuotaError):
+            await launched(made.provider, "i-1")
+
+
+async def test_a_pool_that_gives_no_clear_answer_again_and_again_is_set_aside(cloud: Cloud) -> None:
+    async with ec2(FakeClock()) as made:
+        first = made.provider.place()
+        cloud.fail("RunInstances", "InternalError", status=500, times=UNCLEAR_MAX)
+        for _ in range(UNCLEAR_MAX):
+            assert made.provider.place() == first
+            with pytest.raises(FleetUnclearError):
+                await launched(made.provider, "i-1")
+        assert made.provider.place() != first
+
+
+# -- answers that nobody expects --------------------------------------------------------------------------------------
+INSTANCE = {"InstanceId": "i-0", "State": {"Name": "running"}, "Tags": [{"Key": INSTANCE_TAG, "Value": "our-id"}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen"),
+    [
+        ({}, 0),
+        ({"Reservations": None}, 0),
+        ({"Reservations": [{}]}, 0),
+        ({"Reservations": [{"Instances": [{**INSTANCE, "Tags": None}]}]}, 0),
+        ({"Reservations": [{"Instances": [{**INSTANCE, "Tags": [{"Key": "other"}]}]}]}, 0),
+        ({"Reservations": [{"Instances": [{**INSTANCE, "State": None}]}]}, 1),
+        ({"Reservations": [{"Instances": [{**INSTANCE, "State": {"Name": "dreaming"}}]}]}, 1),
+        ({"Reservations": [{"Instances": [{**INSTANCE, "StateReason": None}]}]}, 1),
+        ({"Reservations": [{"Instances": [{"Tags": INSTANCE["Tags"]}]}]}, None),
+        ({"Reservations": [{"Instances": ["odd"]}]}, None),
+    ],
+)
+async def test_an_odd_list_is_read_as_far_as_it_goes_or_unclear_and_never_a_defect(
+    answer: dict[str, Any], seen: int | None
+) -> None:
+    client = SimulatedEc2(FakeClock())
+
+    async def odd(**_: object) -> dict[str, Any]:
+        return answer
+
+    client.describe_instances = odd  # type: ignore[method-assign]
+    provider = provider_of(client, ["subnet-1"], "c")
+    if seen is None:
+        with pytest.raises(FleetUnclearError, match="not understood"):
+            await provider.machines()
+    else:
+        assert len(await provider.machines()) == seen

@@ -80,6 +80,11 @@ def is_unknown_instance(error: BaseException) -> bool:
     return isinstance(error, ClientError) and _code(error) in (_NOT_FOUND, "InvalidInstanceID.Malformed")
 
 
+def is_spot_quota(error: BaseException) -> bool:
+    """Say whether it is our limit of spot machines that is reached: on-demand ones have another."""
+    return isinstance(error, ClientError) and _code(error) == "MaxSpotInstanceCountExceeded"
+
+
 def _leaf(error: ClientError) -> type[FleetError]:
     listed = MEANING.get(_code(error))
     if listed is not None:

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 
 from dynwork import logs
 from dynwork.clock import Clock
-from dynwork.errors import FleetCapacityError, FleetError, FleetQuotaError, FleetTemplateError, FleetUnclearError
+from dynwork.errors import FleetCapacityError, FleetError, FleetTemplateError, FleetUnclearError
 from dynwork.orchestrator.fleet.ec2 import states
-from dynwork.orchestrator.fleet.ec2.failures import LOST, failure, is_unknown_instance
+from dynwork.orchestrator.fleet.ec2.failures import LOST, failure, is_spot_quota, is_unknown_instance
 from dynwork.orchestrator.fleet.ec2.places import SPOT, Pool, Pools
 from dynwork.orchestrator.fleet.provider import Exit, Machine, Presence
 
@@ -95,6 +95,8 @@ class Ec2Provider:
         try:
             answer = await self._client.run_instances(**parameters)
         except LOST as error:
+            if is_spot_quota(error) and self._pools.without_spot(placement):
+                raise FleetCapacityError(failure(error).detail) from error
             raise self._refusal(failure(error), placement) from error
         self._pools.gave(placement)
         try:
@@ -132,9 +134,7 @@ class Ec2Provider:
         """See :meth:`Provider.close`."""
 
     def _refusal(self, error: FleetError, placement: str) -> FleetError:
-        """Remember what a refusal says of the pool; return what it means to the fleet."""
-        if isinstance(error, FleetQuotaError) and self._pools.without_spot(placement):
-            return FleetCapacityError(error.detail)  # our limit of spot machines: there are others
+        """Remember what a refusal says of the pool; return it."""
         if isinstance(error, FleetCapacityError):
             self._pools.refused(placement)
         elif isinstance(error, FleetUnclearError):
