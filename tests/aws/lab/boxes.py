@@ -82,13 +82,14 @@ class Boxes:
         self.gone: dict[str, Box] = {}
         self.spot: dict[str, str] = {}
         """Notices, by provider id: what is at ``spot/instance-action``."""
-        self.client = self._client("ec2")
+        self.client = self.service("ec2")
 
-    def _client(self, service: str) -> Any:
+    def service(self, name: str) -> Any:
+        """Return a client of one of the cloud's services."""
         session = botocore.session.get_session()
         session.set_credentials("lab", "lab")
         config = Config(retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=20)
-        return session.create_client(service, region_name="eu-central-1", endpoint_url=self._url, config=config)
+        return session.create_client(name, region_name="eu-central-1", endpoint_url=self._url, config=config)
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -76,8 +76,8 @@ class Launcher:
         left_s = self._after - self._clock.monotonic() if self._why else 0.0
         return f"{self._why}, next in {left_s:.1f} s" if left_s > 0 else None
 
-    async def launch(self, epoch: int, count: int, fleet_max: int) -> str | None:
-        """Launch ``count`` machines, fewer if there is no place for them; say what kept from more.
+    async def launch(self, epoch: int, count: int, fleet_max: int) -> None:
+        """Launch ``count`` machines, fewer if there is no place for them, or as many as :attr:`hold` lets.
 
         Raises ``StaleLeaderError``, ``StoreUnavailableError``.
         """
@@ -92,7 +92,6 @@ class Launcher:
             for row, answer in zip(rows, (task.result() for task in asked), strict=True):
                 await self._heed(epoch, row, answer)
                 count -= not isinstance(answer, FleetError)
-        return self.hold
 
     async def again(self, epoch: int, row: Instance) -> None:
         """Ask for the machine of an intent whose call or reply is missing."""
