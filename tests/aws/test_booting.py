@@ -89,7 +89,8 @@ class Site:
         """Wait until so many workers are ready, and no more machines live than that."""
 
         def as_many() -> bool:
-            return len(self.ready()) == len(self.instances("running")) == len(self.lab.living()) == count
+            living = {machine["InstanceId"] for machine in self.lab.living()}
+            return set(self.instances("running").values()) == living and len(self.ready()) == len(living) == count
 
         wait_until(as_many, f"{count} machines, each with a ready worker", BOOT_S_MAX, every_s=0.25)
 
@@ -120,6 +121,8 @@ def site(lab: Lab, folder: Path, **changes: str) -> Iterator[Site]:
         lab.boxes.spot.clear()
         for machine in lab.living():
             lab.boxes.client.terminate_instances(InstanceIds=[machine["InstanceId"]])
+        for box in list(lab.boxes.running):
+            lab.boxes.kill(box)
         wait_until(lambda: not lab.boxes.running, "every box is gone")
 
 
@@ -237,6 +240,27 @@ def test_an_orchestrator_killed_in_the_middle_of_a_launch_leaves_one_machine(
         it.await_ready(1)
         assert len(it.launched()) == 1, "one machine was ever made"
         assert len(it.instances("running")) == 1
+
+
+def test_a_machine_that_somebody_ends_in_mid_job_hands_its_work_back_and_is_replaced(
+    lab: Lab, tmp_path: Path, tell: Tell
+) -> None:
+    jobs = 6
+    with site(lab, tmp_path, DYNWORK_FLEET_MAX="1") as it, Client(it.api.url) as client:
+        it.await_ready(1)
+        ids = [client.submit(BUFFER, BASE + 1 + number) for number in range(jobs)]
+        wait_until(lambda: any(worker["leases"] for worker in it.ready()), "it is busy")
+        (ended,) = it.instances("running").values()
+        lab.boxes.client.terminate_instances(InstanceIds=[ended])
+        began = now()
+        wait_until(lambda: ended in lab.boxes.gone, "it is off", 60.0)
+        off_s = now() - began
+        it.await_ready(1)
+        again_s = now() - began
+        wait_until(lambda: client.stats().succeeded == jobs, "every job is done", 120.0)
+        assert [client.result(job_id) for job_id in ids] == right_hashes(jobs)
+        assert it.leases_expired() == 0, "it had time to hand back what it held"
+    tell(f"a machine ended by hand in mid-job: off after {off_s:.1f} s, its successor at work after {again_s:.0f} s")
 
 
 def test_a_worker_that_dies_is_started_again_and_one_that_nobody_serves_ends_its_machine(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import structlog
@@ -26,12 +26,11 @@ def quiet() -> Iterator[None]:
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 async def test_a_day_of_load_and_mishaps_leaves_no_machine_behind_and_never_too_many(
-    seed: int, capsys: pytest.CaptureFixture[str]
+    seed: int, tell: Callable[[str], None]
 ) -> None:
     soak = Soak(seed)
     await soak.live(HOURS)
-    with capsys.disabled():
-        print(f"\n{HOURS:g} hours, seed {seed}: {', '.join(f'{count} {what}' for what, count in soak.counts.items())}")
+    tell(f"{HOURS:g} hours, seed {seed}: {', '.join(f'{count} {what}' for what, count in soak.counts.items())}")
     assert soak.counts["mishaps"] > 0
     assert soak.counts["leaders replaced"] > 0
 

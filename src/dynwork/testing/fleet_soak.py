@@ -45,6 +45,10 @@ CODES = (
     ("InsufficientInstanceCapacity", 500), ("InsufficientInstanceCapacity", 400), ("RequestLimitExceeded", 503),
     ("VcpuLimitExceeded", 400), ("InternalError", 500), ("UnauthorizedOperation", 403),
 )  # fmt: skip
+REPLY_LOST, CALL_LOST, LATE, REFUSED, WELL = range(5)
+ODDS = {"RunInstances": (15, 3, 5, 20, 57)}
+"""How a call goes, in per cent. Launches go wrong more often: what follows a lost reply is where machines get lost."""
+ODDS_ELSE = (2, 2, 2, 6, 88)
 
 
 @dataclass(slots=True)
@@ -88,6 +92,8 @@ class Soak:
         self._submitted = 0
         self._tick: asyncio.Task[None] | None = None
         self._hold_until = 0.0
+        self._reply_lost: set[str | None] = set()
+        """The tokens of launches of which nobody heard that they had been made."""
 
     @contextmanager
     def _own_ids(self) -> Iterator[None]:
@@ -153,23 +159,29 @@ class Soak:
         await self.clock.advance(TICK_S)
 
     # -- what happens to the cloud
-    def _mishap(self, action: str, _parameters: Mapping[str, Any]) -> Mishap | None:
+    def _mishap(self, action: str, parameters: Mapping[str, Any]) -> Mishap | None:
         self.counts[action] += 1
         now = self.clock.now()
-        if self.calm or (now >= self._hold_until and self.draw.random() > 0.12):
+        if self.calm:
+            return None
+        odds: tuple[int, ...] = ODDS.get(action, ODDS_ELSE)
+        if now < self._hold_until:
+            odds = odds[:WELL]
+        (how,) = self.draw.choices(range(len(odds)), odds)
+        if how == WELL:
             return None
         if now >= self._hold_until and self.draw.random() < 0.02:
             self._hold_until = now + self.draw.uniform(60, 900)  # a bad quarter of an hour: everything fails
         self.counts["mishaps"] += 1
-        match self.draw.randrange(6):
-            case 0:
-                return Mishap(lost=True, delay_s=10.0)
-            case 1:
-                return Mishap(lost=True, effect=False)
-            case 2:
-                return Mishap(delay_s=self.draw.uniform(1, 30))
-            case _:
-                return Mishap(0.0, *self.draw.choice(CODES))
+        if how == REPLY_LOST:
+            self._reply_lost.add(parameters.get("ClientToken"))
+            return Mishap(lost=True, delay_s=10.0)
+        if how == CALL_LOST:
+            return Mishap(lost=True, effect=False)
+        if how == LATE:
+            return Mishap(delay_s=self.draw.uniform(1, 30))
+        self.counts["refused after a lost reply"] += parameters.get("ClientToken") in self._reply_lost - {None}
+        return Mishap(0.0, *self.draw.choice(CODES))
 
     def _asked_to_end(self, box: Box) -> None:
         worker = self.workers.get(box.provider_id)

@@ -1,8 +1,9 @@
-"""Boots what the cloud says is running, and kills what it says has ended.
+"""Boots what the cloud says is running, and ends what it says is to end.
 
 An instance becomes a *box*: a namespace with its own address on the bridge, a copy-on-write disk over the image, the
 real systemd as its first process, and the unmodified user data, run as root. A box that powers itself off is stopped or
-terminated, as its launch said.
+terminated, as its launch said. One that is shutting down is told so as by its power button, and goes on until it is off
+or the cloud's patience with it is over.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any, Self
 
 import botocore.session
 from botocore.config import Config
+from tests.aws.lab.cloud import Cloud
 from tests.aws.lab.network import Network, inside
 
 from dynwork.testing.waiting import wait_until
@@ -31,7 +33,9 @@ from dynwork.testing.waiting import wait_until
 HERE = Path(__file__).parent
 CGROUPS = Path("/sys/fs/cgroup/unified") if Path("/sys/fs/cgroup/unified").is_dir() else Path("/sys/fs/cgroup")
 LOOK_S = 0.2
-ENDED = ("shutting-down", "terminated", "stopping", "stopped")
+ENDING, ENDED = ("shutting-down", "stopping"), ("terminated", "stopped")
+POWER_BUTTON = signal.SIGRTMIN + 4
+"""What systemd takes for it when there is none, see systemd(1): it starts ``poweroff.target``."""
 
 
 @dataclass
@@ -49,6 +53,13 @@ class Box:
     def console(self) -> str:
         """What it has said."""
         return (self.folder / "console.log").read_text(errors="replace")
+
+    def press_power_button(self) -> None:
+        """Let it end in its own time; one that has not come as far as its systemd does not hear it."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for pid in children.read_text().split():
+                os.kill(int(pid), POWER_BUTTON)
 
 
 def dying_with_us(*command: str) -> list[str]:
@@ -68,9 +79,9 @@ def _removed(group: Path) -> bool:
 class Boxes:
     """Use as a context manager, on the control side of the network."""
 
-    def __init__(self, network: Network, cloud_url: str, image: Path, folder: Path) -> None:
+    def __init__(self, network: Network, cloud: Cloud, image: Path, folder: Path) -> None:
         self._network = network
-        self._url = cloud_url
+        self._cloud = cloud
         self._image = image
         self._folder = folder
         self._state = folder / "imds.json"
@@ -89,7 +100,7 @@ class Boxes:
         session = botocore.session.get_session()
         session.set_credentials("lab", "lab")
         config = Config(retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=20)
-        return session.create_client(name, region_name="eu-central-1", endpoint_url=self._url, config=config)
+        return session.create_client(name, region_name="eu-central-1", endpoint_url=self._cloud.url, config=config)
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -145,11 +156,16 @@ class Boxes:
         for provider_id, box in list(self.running.items()):
             if provider_id not in instances:
                 continue  # a list may lag
-            if instances[provider_id]["State"]["Name"] in ENDED:
+            state = instances[provider_id]["State"]["Name"]
+            if box.process.poll() is not None:  # it powered itself off, or somebody pulled the plug
                 self._kill(box)
-            elif box.process.poll() is not None:  # it powered itself off, or somebody pulled the plug
+                if state not in ENDING + ENDED:
+                    self.client.terminate_instances(InstanceIds=[provider_id])
+                self._cloud.off(provider_id)
+            elif state in ENDED:
                 self._kill(box)
-                self.client.terminate_instances(InstanceIds=[provider_id])
+            elif state in ENDING:
+                box.press_power_button()
 
     def _boot(self, instance: dict[str, Any]) -> Box:
         provider_id, address = instance["InstanceId"], instance["PrivateIpAddress"]

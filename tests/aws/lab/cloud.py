@@ -1,12 +1,13 @@
 """AWS as a server on one address: moto, and what moto lacks of EC2.
 
-    python -m tests.aws.lab.cloud HOST PORT [--pending-s 2] [--unseen-s 1]
+    python -m tests.aws.lab.cloud HOST PORT [--pending-s 2] [--unseen-s 1] [--ending-s 60]
 
 * **Faults**, scripted by ``POST /_faults`` with a :class:`Fault` as JSON, dropped by ``DELETE``: an error code, a
   delay, a reply that is lost after the call took effect. ``GET`` shows how often each action was called.
 * **Client tokens**: a repeated RunInstances answers with the first instance; other parameters are a mismatch.
 * **User data** beyond 16 KiB are refused.
 * **pending**: a new instance is not running at once. **Lag**: nor is it listed at once.
+* **shutting-down**: an instance that is to end has time to do so. ``DELETE /_power?INSTANCE`` says that it is off.
 * **The template counts**: metadata options and instance profile of a launch template are the instance's.
 """
 
@@ -41,7 +42,7 @@ StartResponse: TypeAlias = Callable[..., Any]
 Application: TypeAlias = Callable[[Environment, StartResponse], Iterable[bytes]]
 
 USER_DATA_BYTES_MAX = 16 * 1024
-PENDING, RUNNING = ("pending", 0), ("running", 16)
+PENDING, RUNNING, SHUTTING_DOWN, TERMINATED = ("pending", 0), ("running", 16), ("shutting-down", 32), ("terminated", 48)
 
 
 @dataclass(slots=True)
@@ -75,14 +76,21 @@ class _Answer:
         return [self.body]
 
 
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """How long, in seconds: a new instance is pending, is not listed; one that ends is shutting down at most."""
+
+    pending_s: float = 0.0
+    unseen_s: float = 0.0
+    ending_s: float = 0.0
+
+
 class Ec2:
     """The wrapper around moto's application."""
 
-    def __init__(self, inner: Application, pending_s: float = 0.0, unseen_s: float = 0.0) -> None:
-        """``pending_s``: how long a new instance is pending; ``unseen_s``: how long it is not listed, seconds."""
+    def __init__(self, inner: Application, delays: Delays) -> None:
         self._inner = inner
-        self._pending_s = pending_s
-        self._unseen_s = unseen_s
+        self._delays = delays
         self._clock = SystemClock()
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
@@ -94,6 +102,9 @@ class Ec2:
         """Serve one request."""
         if environment["PATH_INFO"] == "/_faults":
             return self._script(environment, start_response)
+        if environment["PATH_INFO"] == "/_power":
+            _end(_instance(environment["QUERY_STRING"]))
+            return _Answer("200 OK", [], b"").send(start_response)
         if environment["REQUEST_METHOD"] != "POST" or "urlencoded" not in environment.get("CONTENT_TYPE", ""):
             return self._inner(environment, start_response)
         body = environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
@@ -137,6 +148,8 @@ class Ec2:
         action = call.get("Action")
         if action == "RunInstances":
             return self._run(environment, call)
+        if action == "TerminateInstances":
+            return self._terminate(environment, call)
         if action != "DescribeInstances":
             return self._through(environment)
         with self._lock:  # a launch under way is not seen before it is known for how long it is not to be seen
@@ -165,16 +178,28 @@ class Ec2:
                 self._begin(answer, call)
             return answer
 
+    def _terminate(self, environment: Environment, call: dict[str, str]) -> _Answer:
+        with self._lock:
+            named = [_instance(value) for name, value in call.items() if name.startswith("InstanceId.")]
+            before = [(one, one._state.name) for one in named if one is not None]
+            answer = self._through(environment)
+            for instance, state in before if answer.status.startswith("200") and self._delays.ending_s else ():
+                if state != TERMINATED[0]:
+                    instance._state = InstanceState(*SHUTTING_DOWN)
+                if state in (PENDING[0], RUNNING[0]):
+                    threading.Timer(self._delays.ending_s, _end, [instance]).start()
+            return answer
+
     def _begin(self, answer: _Answer, call: dict[str, str]) -> None:
         for backend in ec2_backends[DEFAULT_ACCOUNT_ID].values():
             for instance in backend.all_instances():
                 if instance.id in self._listed_from or instance.id not in answer.body.decode():
                     continue
-                self._listed_from[instance.id] = self._clock.monotonic() + self._unseen_s
+                self._listed_from[instance.id] = self._clock.monotonic() + self._delays.unseen_s
                 _like_its_template(backend, instance, call)
-                if self._pending_s:
+                if self._delays.pending_s:
                     instance._state = InstanceState(*PENDING)
-                    threading.Timer(self._pending_s, _run_if_pending, [instance]).start()
+                    threading.Timer(self._delays.pending_s, _run_if_pending, [instance]).start()
 
     def _without_unseen(self, answer: _Answer) -> _Answer:
         now = self._clock.monotonic()
@@ -187,6 +212,16 @@ class Ec2:
                 if any(found.text in unseen for found in item.findall(".//{*}instanceId")):
                     reservations.remove(item)
         return _Answer(answer.status, answer.headers, ElementTree.tostring(root))
+
+
+def _instance(provider_id: str) -> Any:
+    every = (one for backend in ec2_backends[DEFAULT_ACCOUNT_ID].values() for one in backend.all_instances())
+    return next((one for one in every if one.id == provider_id), None)
+
+
+def _end(instance: Any) -> None:
+    if instance is not None and instance._state.name == SHUTTING_DOWN[0]:
+        instance._state = InstanceState(*TERMINATED)
 
 
 def _run_if_pending(instance: Any) -> None:
@@ -223,10 +258,10 @@ class _Quiet(MotoRequestHandler):
         """Say nothing of each request."""
 
 
-def server(host: str, port: int, pending_s: float = 0.0, unseen_s: float = 0.0) -> BaseWSGIServer:
+def server(host: str, port: int, delays: Delays) -> BaseWSGIServer:
     """Return the cloud, listening on ``host``; port 0 is any free one."""
     moto = DomainDispatcherApplication(create_backend_app)
-    return make_server(host, port, Ec2(moto, pending_s, unseen_s), threaded=True, request_handler=_Quiet)
+    return make_server(host, port, Ec2(moto, delays), threaded=True, request_handler=_Quiet)
 
 
 class Cloud:
@@ -243,6 +278,10 @@ class Cloud:
     def mend(self) -> None:
         """Let nothing fail any more, and every token be as good as new."""
         self._http.delete("/_faults").raise_for_status()
+
+    def off(self, provider_id: str) -> None:
+        """Tell that the machine of an instance that was to end is off."""
+        self._http.delete("/_power", params=provider_id).raise_for_status()
 
     def calls(self, action: str) -> int:
         """Return how often ``action`` was called."""
@@ -261,9 +300,9 @@ class Cloud:
 
 
 @contextmanager
-def local_cloud(pending_s: float = 0.0, unseen_s: float = 0.0) -> Iterator[Cloud]:
-    """Run a cloud in a thread, on a loopback address of its own."""
-    serving = server("127.0.0.1", 0, pending_s, unseen_s)
+def local_cloud(**delays: float) -> Iterator[Cloud]:
+    """Run a cloud with these :class:`Delays` in a thread, on a port of its own."""
+    serving = server("127.0.0.1", 0, Delays(**delays))
     thread = threading.Thread(target=serving.serve_forever, name="cloud", daemon=True)
     thread.start()
     cloud = Cloud(f"http://127.0.0.1:{serving.server_port}")
@@ -284,8 +323,10 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--pending-s", type=float, default=0.0)
     parser.add_argument("--unseen-s", type=float, default=0.0)
+    parser.add_argument("--ending-s", type=float, default=0.0)
     arguments = parser.parse_args()
-    server(arguments.host, arguments.port, arguments.pending_s, arguments.unseen_s).serve_forever()
+    delays = Delays(arguments.pending_s, arguments.unseen_s, arguments.ending_s)
+    server(arguments.host, arguments.port, delays).serve_forever()
 
 
 if __name__ == "__main__":

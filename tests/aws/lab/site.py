@@ -27,7 +27,7 @@ URL = f"http://{CONTROL}:{PORT}"
 BUCKET, PREFIX, SECRET = "releases", "dynwork", "/dynwork/lab/worker-token"
 WORKER_TOKEN, API_TOKEN = "the-workers-token", "the-apis-token"
 IMAGE_ID = "ami-12c6146b"
-PENDING_S, UNSEEN_S = 0.5, 0.5
+PENDING_S, UNSEEN_S, ENDING_S = 0.5, 0.5, 60.0
 
 
 class Lab:
@@ -50,7 +50,7 @@ class Lab:
             ends.callback(self._start_cloud())
             self.cloud = Cloud(URL)
             ends.callback(self.cloud.close)
-            self.boxes = ends.enter_context(Boxes(self.network, URL, self._image, self.folder / "boxes"))
+            self.boxes = ends.enter_context(Boxes(self.network, self.cloud, self._image, self.folder / "boxes"))
             self._prepare()
             self._ends = ends.pop_all()
         return self
@@ -61,7 +61,7 @@ class Lab:
         self._ends.close()
 
     def _start_cloud(self) -> Any:
-        delays = ("--pending-s", str(PENDING_S), "--unseen-s", str(UNSEEN_S))
+        delays = ("--pending-s", str(PENDING_S), "--unseen-s", str(UNSEEN_S), "--ending-s", str(ENDING_S))
         with (self.folder / "cloud.log").open("wb") as log:
             process = subprocess.Popen(
                 dying_with_us(sys.executable, "-m", "tests.aws.lab.cloud", CONTROL, str(PORT), *delays),
