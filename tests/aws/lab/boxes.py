@@ -93,6 +93,8 @@ class Boxes:
         self.gone: dict[str, Box] = {}
         self.spot: dict[str, str] = {}
         """Notices, by provider id: what is at ``spot/instance-action``."""
+        self.most = 0
+        """How many instances were ever pending or running at a time; one under notice is given up, and not counted."""
         self.client = self.service("ec2")
 
     def service(self, name: str) -> Any:
@@ -152,6 +154,8 @@ class Boxes:
         for provider_id, instance in instances.items():
             if instance["State"]["Name"] == "running" and provider_id not in self.running | self.gone:
                 self.running[provider_id] = self._boot(instance)
+        up = [name for name, one in instances.items() if one["State"]["Name"] in ("pending", "running")]
+        self.most = max(self.most, len(set(up) - self.spot.keys()))
         self._tell(instances)
         for provider_id, box in list(self.running.items()):
             if provider_id not in instances:
