@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.aws.lab.site import API_TOKEN, SECRET, WORKER_TOKEN, Lab
 from dynwork import Client
 from dynwork.clock import SystemClock
 from dynwork.kinds.sha512_chain import KIND
+from dynwork.orchestrator.fleet.ec2.provider import CLUSTER_TAG, INSTANCE_TAG
 from dynwork.testing.processes import LoneRole
 from dynwork.testing.waiting import wait_until
 
@@ -169,9 +171,9 @@ def test_the_fleet_grows_under_load_survives_a_notice_and_a_death_and_shrinks_ag
         it.await_ready(1)
         assert it.leases_expired() == expired, "and of no other, to the end"
         assert lab.boxes.most == most
-        assert it.instances("running") == {_tag(machine): machine["InstanceId"] for machine in lab.living()}, (
-            "what the store has is what the cloud has"
-        )
+        assert it.instances("running") == {
+            _tag(machine, INSTANCE_TAG): machine["InstanceId"] for machine in lab.living()
+        }, "what the store has is what the cloud has"
     tell(
         f"first worker {booted_s:.0f} s after the start, {most} machines {grown_s:.0f} s after the load;"
         f" {noticed_s:.1f} s from the notice to the end of the idle machine, a death seen after {death_s:.1f} s;"
@@ -179,9 +181,8 @@ def test_the_fleet_grows_under_load_survives_a_notice_and_a_death_and_shrinks_ag
     )
 
 
-def _tag(machine: dict[str, Any]) -> str:
-    tags = {tag["Key"]: tag["Value"] for tag in machine["Tags"]}
-    return str(tags["dynwork:instance"])
+def _tag(machine: dict[str, Any], key: str) -> str:
+    return str({tag["Key"]: tag["Value"] for tag in machine["Tags"]}[key])
 
 
 def test_a_machine_whose_worker_never_reports_is_ended_and_the_next_one_of_use_when_it_is_mended(
@@ -251,18 +252,34 @@ def test_a_machine_that_somebody_ends_in_mid_job_hands_its_work_back_and_is_repl
     tell(f"a machine ended by hand in mid-job: off after {off_s:.1f} s, its successor at work after {again_s:.0f} s")
 
 
-def test_a_worker_that_dies_is_started_again_and_one_that_nobody_serves_ends_its_machine(
+def stranger(lab: Lab, cluster: str) -> str:
+    """Launch a machine that says to belong to a cluster, and of which none of its orchestrators knows."""
+    tags = [{"Key": CLUSTER_TAG, "Value": cluster}, {"Key": INSTANCE_TAG, "Value": str(uuid.uuid4())}]
+    made = lab.boxes.client.run_instances(
+        MinCount=1,
+        MaxCount=1,
+        LaunchTemplate={"LaunchTemplateName": "worker"},
+        SubnetId=lab.subnets[0],
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+    return str(made["Instances"][0]["InstanceId"])
+
+
+def test_a_stranger_is_ended_a_dead_worker_started_again_and_one_that_nobody_serves_ends_its_machine(
     lab: Lab, tmp_path: Path, tell: Tell
 ) -> None:
     with site(lab, tmp_path, DYNWORK_WORKER_ORPHAN_S="15") as it:
         it.await_ready(1)
         (machine,) = it.instances("running").values()
+        (known,) = lab.living()
+        unknown = stranger(lab, _tag(known, CLUSTER_TAG))
         (worker,) = it.ready()
         lab.boxes.kill_in(machine, "dynwork.worker")
         wait_until(
             lambda: worker["started_at"] not in [one["started_at"] for one in it.ready()], "it fell silent", 30.0
         )
         wait_until(it.ready, "systemd has started it again", 60.0)
+        wait_until(lambda: unknown in lab.boxes.gone, "the machine that nobody ordered was ended", 60.0)
         assert machine in lab.boxes.running, "the death of a process is none of its machine"
         it.orchestrator.kill()
         began = now()
