@@ -19,7 +19,7 @@ from dynwork.testing.ledger import Ledger
 from dynwork.testing.orders import Order, hand_in
 from dynwork.testing.waiting import wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.alone]
+pytestmark = pytest.mark.system
 
 Tell = Callable[[str], None]
 
@@ -77,6 +77,7 @@ def assert_two_readers_saw_the_same(cluster: Cluster, ledger: Ledger) -> None:
     assert len(ids) == len(set(ids)) == len(ledger.entries)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(240 * LONGER)
 @pytest.mark.parametrize("store", ["sqlite", "postgres"])
 def test_300_jobs_survive_20_workers_killed_in_the_middle_of_theirs(tmp_path: Path, tell: Tell, store: str) -> None:
