@@ -49,14 +49,16 @@ PENDING, RUNNING, SHUTTING_DOWN, TERMINATED = ("pending", 0), ("running", 16), (
 class Fault:
     """What happens to the next ``times`` calls of ``action`` ("*": of any) that carry the parameters in ``match``.
 
-    ``code`` with ``status``: answered so, without effect. ``delay_s``: answered late. ``lost``: the connection is cut
-    instead of an answer, before the call has an effect, or after it (``effect``).
+    ``code`` with ``status``: answered so, without effect; ``body``: with this instead of what EC2 says. ``delay_s``:
+    answered late. ``lost``: the connection is cut instead of an answer, before the call has an effect, or after it
+    (``effect``).
     """
 
     action: str
     code: str | None = None
     status: int = 400
     message: str = ""
+    body: str | None = None
     times: int = 1
     delay_s: float = 0.0
     lost: bool = False
@@ -118,6 +120,8 @@ class Ec2:
                     self._answer(environment, call)
                 environment["werkzeug.socket"].shutdown(2)
                 raise ConnectionAbortedError
+            if fault.body is not None:
+                return _Answer(f"{fault.status} Odd", [], fault.body.encode()).send(start_response)
             if fault.code is not None:
                 return _error(fault.status, fault.code, fault.message or fault.code).send(start_response)
         return self._answer(environment, call).send(start_response)

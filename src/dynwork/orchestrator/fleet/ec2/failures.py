@@ -17,6 +17,7 @@ from botocore.exceptions import (
     ParamValidationError,
     PartialCredentialsError,
 )
+from botocore.parsers import ResponseParserError
 
 from dynwork.errors import (
     FleetCapacityError,
@@ -29,7 +30,7 @@ from dynwork.errors import (
     FleetUnclearError,
 )
 
-LOST = (BotoCoreError, ClientError, OSError, TimeoutError)
+LOST = (BotoCoreError, ClientError, ResponseParserError, OSError, TimeoutError)
 """What a call may raise."""
 
 _MEANING: Mapping[type[FleetError], tuple[str, ...]] = {
@@ -72,6 +73,8 @@ def failure(error: BaseException) -> FleetError:
         return FleetDeniedError(f"there are no credentials for EC2: {error}")
     if isinstance(error, ParamValidationError):
         return FleetTemplateError(f"EC2 would not understand the call: {error}")
+    if isinstance(error, ResponseParserError):  # cut short, or of something in between: a proxy, a balancer
+        return FleetUnclearError(f"EC2 gave an answer that cannot be understood ({error})")
     return FleetUnclearError(f"EC2 gave no answer ({type(error).__name__}: {error})")
 
 
