@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
+from dynwork.clock import SystemClock
 from dynwork.orchestrator.core.job import JobState, LeaseEnd
 from dynwork.testing.clock import FakeClock
 from dynwork.testing.one_worker import STOP_S, OneWorker, one_worker
@@ -28,9 +29,11 @@ class Imds(httpx.AsyncBaseTransport):
         self.token = "first"
         self.down: Callable[[httpx.Request], httpx.Response] | None = None
         self.asked: list[str] = []
+        self.waits: list[float | None] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request.url.path)
+        self.waits += request.extensions["timeout"].values()
         assert request.url.host == "169.254.169.254"
         if self.down is not None:
             return self.down(request)
@@ -77,6 +80,10 @@ async def test_without_a_notice_there_is_none_and_one_token_serves_for_long(imds
         (INTERRUPTION, '{"action": "stop", "time": "2026-11-28T12:00:00Z"}', f"spot interruption at {WHEN}"),
         (INTERRUPTION, "soon", "spot interruption at a time that it does not tell"),
         (REBALANCE, '{"noticeTime": "2026-11-28T12:00:00Z"}', f"rebalance recommended at {WHEN}"),
+        pytest.param(INTERRUPTION, "[" * 10**5, "spot interruption at a time that it does not tell", id="deep"),
+        (INTERRUPTION, '{"time": "\\n"}', "spot interruption at a time that it does not tell"),
+        (INTERRUPTION, '{"time": "\u00e9"}', "spot interruption at a time that it does not tell"),
+        pytest.param(INTERRUPTION, f'{{"time": "{WHEN * 9}"}}', f"spot interruption at {WHEN}{WHEN[:4]}", id="long"),
         (REBALANCE, "[]", "rebalance recommended at a time that it does not tell"),
     ],
 )
@@ -99,13 +106,34 @@ def refuse(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("refused", request=request)
 
 
-@pytest.mark.parametrize("down", [refuse, lambda _: httpx.Response(500), lambda _: httpx.Response(403)])
-async def test_a_service_that_does_not_serve_is_no_notice(
-    imds: Imds, notices: Ec2Notices, down: Callable[[httpx.Request], httpx.Response]
-) -> None:
+def keep_waiting(request: httpx.Request) -> httpx.Response:
+    raise httpx.ReadTimeout("no answer", request=request)
+
+
+Down = Callable[[httpx.Request], httpx.Response]
+DOWN: dict[str, Down] = {
+    "refused": refuse,
+    "silent": keep_waiting,
+    "broken": lambda _: httpx.Response(500),
+    "forbidden": lambda _: httpx.Response(403),
+    "no token serves": lambda _: httpx.Response(401),
+    "an empty token": lambda _: httpx.Response(200, text=""),
+    "a page for a token": lambda _: httpx.Response(200, text="<h1>not here</h1>\r\n"),
+    "no text for a token": lambda _: httpx.Response(200, content=b"\xff\x00"),
+}
+
+
+@pytest.mark.parametrize("down", DOWN.values(), ids=DOWN)
+async def test_a_service_that_does_not_serve_is_no_notice(imds: Imds, notices: Ec2Notices, down: Down) -> None:
     imds.down = down
     with pytest.raises(OSError, match="metadata service"):
         await notices.look()
+
+
+async def test_no_answer_is_waited_for_beyond_the_next_look(imds: Imds, notices: Ec2Notices) -> None:
+    await notices.look()
+    assert len(imds.waits) >= 3
+    assert all(wait is not None and wait < LOOK_S for wait in imds.waits)
 
 
 # -- the worker -------------------------------------------------------------------------------------------------------
@@ -150,18 +178,41 @@ async def test_after_a_notice_nothing_more_is_asked_of_the_machine(
     assert len(imds.asked) == asked
 
 
+@pytest.mark.parametrize("down", DOWN.values(), ids=DOWN)
 async def test_a_metadata_service_that_is_away_for_a_while_costs_nothing_but_that_while(
-    clock: FakeClock, orchestrator: OneOrchestrator, spot: OneWorker, imds: Imds
+    clock: FakeClock,
+    orchestrator: OneOrchestrator,
+    notices: Ec2Notices,
+    imds: Imds,
+    down: Down,
 ) -> None:
-    imds.down = refuse
-    await clock.advance(10 * LOOK_S)
-    job_id = await orchestrator.submit(1000)
-    await clock.advance(3)
-    assert (await orchestrator.job(job_id)).state is JobState.SUCCEEDED
-    imds.down = None
-    imds.pages[INTERRUPTION] = "{}"
-    await clock.advance(LOOK_S)
-    assert spot.desk.notice is not None
+    imds.down = down
+    async with one_worker(clock, orchestrator, rules=loop.Rules(STOP_S, notices=notices)) as spot:
+        await clock.advance(10 * LOOK_S)
+        job_id = await orchestrator.submit(1000)
+        await clock.advance(3)
+        assert (await orchestrator.job(job_id)).state is JobState.SUCCEEDED
+        assert spot.desk.notice is None
+        imds.down = None
+        imds.pages[INTERRUPTION] = "{}"
+        await clock.advance(LOOK_S)
+        assert spot.desk.notice is not None
+
+
+async def test_a_look_that_never_ends_is_given_up_and_the_next_one_taken(
+    worker: OneWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stuck:
+        looks = 0
+
+        async def look(self) -> str | None:
+            self.looks += 1
+            return "spot" if self.looks > 1 else await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(interruption, "LOOK_S", 0.01)
+    async with asyncio.timeout(10):
+        await interruption.watch(Stuck(), worker.desk, SystemClock())
+    assert worker.desk.notice == "spot"
 
 
 async def test_who_is_not_on_such_a_machine_asks_nobody(clock: FakeClock, worker: OneWorker, imds: Imds) -> None:

@@ -11,6 +11,7 @@ rebalance-recommendations.html in https://docs.aws.amazon.com/AWSEC2/latest/User
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Protocol
 
 import httpx
@@ -29,6 +30,8 @@ IMDS_URL = "http://169.254.169.254"
 """The metadata service: of the machine itself, reached from nowhere else."""
 _INTERRUPTION = "/latest/meta-data/spot/instance-action"
 _REBALANCE = "/latest/meta-data/events/recommendations/rebalance"
+_TOKEN = re.compile(r"[!-~]+")
+"""What a header can carry: anything else would be refused before it is sent, at every look anew."""
 
 log = logs.get("dynwork.worker.interruption")
 
@@ -92,7 +95,7 @@ class Ec2Notices:
         if self._token is None:
             headers = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_S)}
             answer = await self._ask("PUT", "/latest/api/token", headers)
-            if not answer.is_success:
+            if not answer.is_success or not _TOKEN.fullmatch(answer.text):
                 raise OSError(f"the metadata service gave no token ({answer.status_code})")
             self._token = answer.text
         return await self._ask("GET", path, {"X-aws-ec2-metadata-token": self._token})
