@@ -198,6 +198,40 @@ async def test_a_machine_that_does_not_end_is_told_again(world: World) -> None:
     assert machine not in world.provider.running
 
 
+async def test_an_end_that_fails_keeps_nothing_else_from_being_done_and_is_tried_again_at_the_next_look() -> None:
+    world = World(look_s=60, settle_s=5)
+    first, second, *_ = await world.grown(4)
+    world.provider.kept[first] = FleetThrottledError("too many calls")
+    for machine in (first, second):
+        await world.store.drain_if_idle(1, machine, "idle", world.clock.now())
+    before = len(world.provider.calls)
+    for _ in range(60):
+        await world.tick()
+    assert second not in world.provider.running
+    told = sum(call == ("terminate", first) for call in world.provider.calls[before:])
+    assert 10 <= told <= 13, "at each look, and not at each tick"
+    assert len(await world.rows(InstanceState.RUNNING)) == 3
+    assert world.scaler.trouble is None
+    world.provider.kept.clear()
+    for _ in range(15):
+        await world.tick()
+    assert first not in world.provider.running
+    assert len(await world.rows(InstanceState.RUNNING)) == 4
+
+
+async def test_machines_whose_workers_never_report_are_replaced_ever_more_slowly(world: World) -> None:
+    await world.lead()
+    pauses, ended_at = [], 0.0
+    for _ in range(400):
+        before = list(world.provider.running)
+        await world.tick(reporting=False)
+        if before and not world.provider.running:
+            ended_at = world.clock.now()
+        elif not before and world.provider.running and ended_at:
+            pauses.append(world.clock.now() - ended_at)
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0]
+
+
 async def test_a_machine_whose_worker_never_reports_is_ended_and_replaced(world: World) -> None:
     await world.lead()
     await world.tick(reporting=False)

@@ -9,6 +9,7 @@ import pytest
 
 from dynwork.errors import FleetUnclearError, StoreUnavailableError
 from dynwork.orchestrator.core.instance import InstanceState
+from dynwork.orchestrator.core.worker import Worker
 from dynwork.orchestrator.fleet.provider import Machine
 from dynwork.orchestrator.store.memory import MemoryStore
 from dynwork.testing.fleet_world import World
@@ -53,6 +54,31 @@ async def test_with_the_shortcut_off_leases_are_left_to_expire() -> None:
         await world.clock.settle()
         assert len(world.provider.running) == 1
         assert (await world.store.totals()).leased == 1
+        running.cancel()
+
+
+async def test_an_end_that_the_store_cannot_note_at_once_is_answered_a_little_later() -> None:
+    class Forgetful(MemoryStore):
+        down = False
+
+        async def workers(self) -> Sequence[Worker]:
+            if self.down:
+                self.down = False
+                raise StoreUnavailableError("disk full")
+            return await super().workers()
+
+    store = Forgetful()
+    world = World(store)
+    await world.lead()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(world.scaler.run())
+        await world.clock.advance(1)
+        (first,) = world.provider.running
+        store.down = True
+        world.provider.crash(first)
+        await world.clock.advance(10)
+        assert len(world.provider.running) == 1
+        assert first not in await world.rows()
         running.cancel()
 
 

@@ -12,11 +12,12 @@ from dynwork.errors import (
     FleetError,
     FleetQuotaError,
     FleetTemplateError,
+    FleetThrottledError,
     FleetTokenError,
     FleetUnclearError,
 )
 from dynwork.orchestrator.core.instance import InstanceState, intent
-from dynwork.orchestrator.fleet.launching import AT_ONCE_MAX, QUOTA_HOLD_S, STOPPED_S
+from dynwork.orchestrator.fleet.launching import AGAIN_MAX, AT_ONCE_MAX, CALLS_MAX, QUOTA_HOLD_S, STOPPED_S
 from dynwork.testing.fleet_world import World
 
 
@@ -89,6 +90,42 @@ async def test_what_only_a_person_can_mend_stops_launches_and_is_told_until_one_
         await world.tick()
     assert len(world.provider.running) == 4
     assert world.scaler.trouble is None
+
+
+@pytest.mark.parametrize("quota_first", [True, False])
+async def test_of_several_refusals_at_once_the_one_that_holds_longest_counts(world: World, quota_first: bool) -> None:
+    await world.grown(1)
+    refusals = [FleetQuotaError("VcpuLimitExceeded"), FleetThrottledError("too many calls")]
+    world.provider.faults.extend(refusals if quota_first else reversed(refusals))
+    world.provider.faults.append(FleetThrottledError("too many calls"))
+    await world.submit(100, 10_000)
+    await world.tick()
+    before = asked(world)
+    for _ in range(int(QUOTA_HOLD_S) - 1):
+        await world.tick()
+        assert world.scaler.decision is not None
+        assert world.scaler.decision.startswith("hold: quota: VcpuLimitExceeded, next in ")
+    assert asked(world) == before
+    for _ in range(2):
+        await world.tick()
+    assert asked(world) == before + 3
+
+
+async def test_an_intent_is_not_asked_for_again_while_launches_are_held(world: World) -> None:
+    await world.grown(1)
+    world.provider.faults.extend(
+        [FleetUnclearError("no answer"), FleetQuotaError("VcpuLimitExceeded"), FleetQuotaError("VcpuLimitExceeded")]
+    )
+    await world.submit(100, 10_000)
+    await world.tick()
+    before = asked(world)
+    for _ in range(int(QUOTA_HOLD_S) - 1):
+        await world.tick()
+    assert asked(world) == before
+    assert len(await world.rows(InstanceState.INTENDED)) == 1
+    for _ in range(3):
+        await world.tick()
+    assert len(await world.rows(InstanceState.RUNNING)) == 4
 
 
 async def test_trouble_is_the_leader_s(world: World) -> None:
@@ -170,3 +207,40 @@ async def test_a_reply_that_cannot_be_stored_is_got_again(world: World) -> None:
         await world.tick()
     assert world.provider.launches == 1
     assert await world.rows(InstanceState.RUNNING) == ["i-1"]
+
+
+async def test_however_many_places_refuse_one_look_makes_a_bounded_number_of_calls(world: World) -> None:
+    world.provider.places = [f"place-{number}" for number in range(3 * CALLS_MAX)]
+    world.provider.faults.extend([FleetCapacityError("none")] * 2 * CALLS_MAX)
+    await world.lead()
+    for looks in (1, 2):
+        await world.scaler._launcher.launch(world.leader.epoch or 0, 12, 12)
+        assert asked(world) == looks * CALLS_MAX
+    await world.scaler._launcher.launch(world.leader.epoch or 0, 12, 12)
+    assert len(world.provider.running) == 12
+
+
+async def test_an_intent_that_never_gets_a_clear_answer_is_given_up_and_another_launched() -> None:
+    world = World(apart_s=60)
+    world.provider.faults.extend([FleetUnclearError("no answer")] * (1 + AGAIN_MAX))
+    await world.lead()
+    await world.tick()
+    (row,) = await world.store.instances()
+    for _ in range(300):
+        await world.tick()
+    assert sum(call == ("launch", row.instance_id) for call in world.provider.calls) == 1 + AGAIN_MAX
+    assert len(await world.rows(InstanceState.RUNNING)) == 1
+    assert row.instance_id not in await world.rows()
+
+
+async def test_launch_calls_are_counted_by_what_became_of_each(world: World) -> None:
+    world.provider.places = ["spot", "other"]
+    world.provider.faults.extend([FleetCapacityError("none"), FleetUnclearError("no answer")])
+    await world.lead()
+    for _ in range(3):
+        await world.tick()
+    counted = {
+        outcome: world.registry.get_sample_value("dynwork_fleet_launches_total", {"outcome": outcome})
+        for outcome in ("launched", "capacity", "unclear", "quota")
+    }
+    assert counted == {"launched": 1.0, "capacity": 1.0, "unclear": 1.0, "quota": None}

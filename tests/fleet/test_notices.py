@@ -182,3 +182,20 @@ async def test_looks_that_fail_are_repeated_ever_more_slowly_and_nothing_is_done
         await world.tick()
     assert 4 <= failing <= 15
     assert world.scaler.decision == "hold: the fleet cannot be seen (throttled: too many calls)"
+
+
+async def test_after_looks_that_failed_for_long_what_ends_is_seen_as_soon_as_ever() -> None:
+    world = World(look_s=60, settle_s=5)
+    (machine,) = await world.grown(1)
+    world.provider.blind = FleetThrottledError("too many calls")
+    for _ in range(300):
+        await world.tick()
+    world.provider.blind = None
+    looks = world.provider.looks
+    while world.provider.looks == looks:
+        await world.tick()
+    world.provider.vanish(machine)
+    vanished_at = world.clock.now()
+    while machine in await world.rows():
+        await world.tick(reporting=False)
+    assert world.clock.now() - vanished_at <= 16, "two heartbeats of silence, then two looks"

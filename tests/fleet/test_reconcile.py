@@ -139,6 +139,13 @@ def test_a_notice_is_heeded_with_and_without_a_look(reconciler: Reconciler, mach
         assert reconciler.compare(said) == Repairs()
 
 
+@pytest.mark.parametrize("state", [BOOTING, RUNNING])
+def test_a_notice_of_a_worker_that_is_lost_is_an_old_one(reconciler: Reconciler, state: InstanceState) -> None:
+    for machines in (None, [machine()]):
+        said = look(100, [row(state)], machines, heard(90, WorkerState.LOST, "spot"))
+        assert reconciler.compare(said) == Repairs()
+
+
 def test_a_machine_that_somebody_else_is_ending_is_as_good_as_noticed(reconciler: Reconciler) -> None:
     ending = look(100, [row()], [machine(presence=ENDING)], heard(100))
     assert reconciler.compare(ending) == Repairs(noticed=(("i-1", "the provider is ending it"),))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from dynwork.ids import new_id
 from dynwork.orchestrator.core.instance import InstanceState
 from dynwork.orchestrator.core.job import Chain, Job, Submission
@@ -13,6 +15,7 @@ from dynwork.orchestrator.core.machine import Completed, Released
 from dynwork.orchestrator.core.scaling import ScalingPolicy
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts
 from dynwork.orchestrator.fleet.autoscaler import Autoscaler, FleetRules, Outside
+from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.store.commands import Ask, Held, Report, Round
 from dynwork.orchestrator.store.memory import MemoryStore
 from dynwork.testing.clock import FakeClock
@@ -44,13 +47,16 @@ class World:
         self.shortcut = shortcut
         self.rules = rules
         self.notices: dict[str, str] = {}
+        self.registry = CollectorRegistry()
+        self._metrics = Metrics(self.registry)
         self.scaler = self.restart()
 
     def restart(self) -> Autoscaler:
         """A new orchestrator process over the same store and provider."""
         told = self._worker_gone if self.shortcut else None
         rules = replace(FleetRules(POLICY, worker_gone=told), **self.rules)
-        self.scaler = Autoscaler(Outside(self.store, self.provider, self.clock), self.leader, rules)
+        outside = Outside(self.store, self.provider, self.clock, self._metrics)
+        self.scaler = Autoscaler(outside, self.leader, rules)
         return self.scaler
 
     async def _worker_gone(self, worker_id: str) -> None:

@@ -30,6 +30,7 @@ class ScriptedProvider:
         self.places = ["here"]
         self.unseen: set[str] = set()
         self.stubborn: set[str] = set()
+        self.kept: dict[str, FleetError] = {}
         self.gate = asyncio.Event()
         self.gate.set()
         self._given: dict[str, str] = {}
@@ -63,9 +64,11 @@ class ScriptedProvider:
         return provider_id
 
     async def terminate(self, machine: Machine) -> None:
-        """See :meth:`Provider.terminate`. A machine in ``stubborn`` ends only at the second call."""
+        """See :meth:`Provider.terminate`. A machine in ``stubborn`` ends at the second call; ``kept`` is raised."""
         instance_id = machine.instance_id
         self.calls.append(("terminate", instance_id))
+        if instance_id in self.kept:
+            raise self.kept[instance_id]
         if instance_id in self.stubborn:
             self.stubborn.discard(instance_id)
             return
