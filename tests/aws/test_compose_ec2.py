@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.aws.lab.cloud import Cloud
 
-from dynwork.compose import _ec2
-from dynwork.errors import ConfigurationError
+from dynwork.compose import _ec2, _orchestrator
+from dynwork.errors import ConfigurationError, FleetError
+from dynwork.orchestrator.fleet.provider import Machine
 from dynwork.orchestrator.store.memory import MemoryStore
 from dynwork.settings import OrchestratorSettings, load
 from dynwork.settings.orchestrator import EC2_NEEDS
@@ -99,3 +101,28 @@ def test_what_is_handed_on_to_workers_is_in_what_they_boot(environment: pytest.M
     settings = load(OrchestratorSettings)
     plan = _ec2.boot_plan(settings, "eu-central-1", settings.orchestrator_urls)
     assert plan.variables == {"DYNWORK_WORKER_SLOTS": "3", "DYNWORK_WORKER_ORPHAN_S": "90.0"}
+
+
+@pytest.mark.parametrize(("code", "status"), [("InternalError", 500), ("RequestLimitExceeded", 503)])
+async def test_a_call_that_never_succeeds_reaches_ec2_once_for_who_knows_its_token_repeats_it(
+    environment: pytest.MonkeyPatch, cloud: Cloud, code: str, status: int
+) -> None:
+    settings = load(OrchestratorSettings)
+    async with _ec2.provider(settings, settings.orchestrator_urls, MemoryStore(), FakeClock()) as provider:
+        calls = {
+            "RunInstances": provider.launch("our-id", provider.place()),
+            "DescribeInstances": provider.machines(),
+            "TerminateInstances": provider.terminate(Machine("our-id", "i-1")),
+        }
+        for action, call in calls.items():
+            before = cloud.calls(action)
+            cloud.fail(action, code, status=status, times=100)
+            with pytest.raises(FleetError, match=code):
+                await call
+            assert cloud.calls(action) == before + 1
+
+
+async def test_a_call_that_is_not_answered_is_given_up_before_a_look_is_stale(environment: pytest.MonkeyPatch) -> None:
+    provider = await made(load(OrchestratorSettings))
+    config = provider._client.meta.config
+    assert config.connect_timeout + config.read_timeout < _orchestrator.SIGHT_S_MAX
