@@ -166,6 +166,16 @@ async def test_what_goes_is_told_again_only_as_often_as_it_is_looked_at() -> Non
     assert 1 <= sum(call == ("terminate", machine) for call in world.provider.calls) <= 3
 
 
+async def test_an_end_under_notice_that_is_refused_is_tried_again_only_as_often_as_it_is_looked_at() -> None:
+    world = World(look_s=60, settle_s=5)
+    (machine,) = await world.grown(1)
+    world.provider.kept[machine] = FleetThrottledError("too many calls")
+    world.notices[machine] = "spot"
+    for _ in range(60):
+        await world.tick()
+    assert 10 <= sum(call == ("terminate", machine) for call in world.provider.calls) <= 13
+
+
 async def test_looks_that_fail_are_repeated_ever_more_slowly_and_nothing_is_done_meanwhile() -> None:
     world = World(look_s=60, settle_s=5)
     await world.grown(1)

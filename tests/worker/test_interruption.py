@@ -111,12 +111,19 @@ def keep_waiting(request: httpx.Request) -> httpx.Response:
 
 
 Down = Callable[[httpx.Request], httpx.Response]
+
+
+def but_for_tokens(status: int) -> Down:
+    return lambda request: httpx.Response(200 if request.method == "PUT" else status, text="odd")
+
+
 DOWN: dict[str, Down] = {
     "refused": refuse,
     "silent": keep_waiting,
-    "broken": lambda _: httpx.Response(500),
-    "forbidden": lambda _: httpx.Response(403),
-    "no token serves": lambda _: httpx.Response(401),
+    "broken": lambda _: httpx.Response(500, text="odd"),
+    "forbidden": lambda _: httpx.Response(403, text="odd"),
+    "broken but for tokens": but_for_tokens(500),
+    "no token serves": but_for_tokens(401),
     "an empty token": lambda _: httpx.Response(200, text=""),
     "a page for a token": lambda _: httpx.Response(200, text="<h1>not here</h1>\r\n"),
     "no text for a token": lambda _: httpx.Response(200, content=b"\xff\x00"),
