@@ -57,6 +57,23 @@ async def test_with_the_shortcut_off_leases_are_left_to_expire() -> None:
         running.cancel()
 
 
+async def test_who_does_not_lead_gives_back_the_leases_of_a_dead_machine_and_leaves_its_row_to_the_leader(
+    world: World,
+) -> None:
+    (machine,) = await world.grown(1)
+    await world.submit(1, 10**6)
+    assert await world.ask(machine)
+    world.leader.epoch = None
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(world.scaler.run())
+        world.provider.crash(machine)
+        await world.clock.advance(5)
+        assert world.gone == [f"w-{machine}"]
+        assert (await world.store.totals()).queued == 1
+        assert await world.rows(InstanceState.RUNNING) == [machine]
+        running.cancel()
+
+
 async def test_an_end_that_the_store_cannot_note_at_once_is_answered_a_little_later() -> None:
     class Forgetful(MemoryStore):
         down = False

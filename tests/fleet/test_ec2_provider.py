@@ -23,7 +23,7 @@ from dynwork.orchestrator.fleet.ec2.places import ON_DEMAND, SPOT, UNCLEAR_MAX, 
 from dynwork.orchestrator.fleet.ec2.provider import INSTANCE_TAG, Ec2Provider, Ec2Setup
 from dynwork.orchestrator.fleet.provider import Exit, Presence
 from dynwork.testing.clock import FakeClock
-from dynwork.testing.ec2 import Box, SimulatedEc2
+from dynwork.testing.ec2 import Box, Mishap, SimulatedEc2
 from dynwork.testing.provider_contract import launched
 
 THERE, ENDING, ENDED = Presence
@@ -123,6 +123,15 @@ async def test_whatever_a_call_raises_is_a_failure_of_the_fleet(
         with pytest.raises(FleetError) as failed:
             await call
         assert type(failed.value) is meaning
+
+
+@pytest.mark.parametrize("code", ["InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"])
+async def test_a_machine_that_ec2_does_not_know_needs_no_end(
+    cloud: SimulatedEc2, provider: Ec2Provider, code: str
+) -> None:
+    (machine,) = await launched(provider, "i-1")
+    cloud.mishap = lambda *_: Mishap(code=code)
+    await provider.terminate(machine)
 
 
 @pytest.mark.parametrize("answer", [{}, {"Instances": None}, {"Instances": []}, {"Instances": [{}]}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -55,6 +56,15 @@ async def test_where_no_place_has_any_it_waits_until_one_may_and_says_so(world: 
     for _ in range(2):
         await world.tick()
     assert len(world.provider.running) == 1
+
+
+async def test_a_leader_that_finds_no_place_from_the_start_waits_and_says_so(world: World) -> None:
+    world.provider.places = []
+    await world.lead()
+    await world.tick()
+    assert asked(world) == 0
+    assert world.scaler.decision is not None
+    assert world.scaler.decision.startswith("hold: capacity: none left anywhere, next in 60.0 s; +1: ")
 
 
 async def test_a_quota_that_is_met_holds_launches_for_a_while(world: World) -> None:
@@ -226,9 +236,14 @@ async def test_an_intent_that_never_gets_a_clear_answer_is_given_up_and_another_
     await world.lead()
     await world.tick()
     (row,) = await world.store.instances()
+    asked_at = [world.clock.now()]
     for _ in range(300):
+        before = world.provider.calls.count(("launch", row.instance_id))
         await world.tick()
-    assert sum(call == ("launch", row.instance_id) for call in world.provider.calls) == 1 + AGAIN_MAX
+        if world.provider.calls.count(("launch", row.instance_id)) > before:
+            asked_at.append(world.clock.now())
+    assert [later - earlier for earlier, later in itertools.pairwise(asked_at)] == [1.0, 2.0, 4.0, 8.0, 16.0]
+    assert len(asked_at) == 1 + AGAIN_MAX
     assert len(await world.rows(InstanceState.RUNNING)) == 1
     assert row.instance_id not in await world.rows()
 

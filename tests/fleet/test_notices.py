@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from dynwork.errors import FleetQuotaError, FleetThrottledError
@@ -179,18 +181,18 @@ async def test_an_end_under_notice_that_is_refused_is_tried_again_only_as_often_
 async def test_looks_that_fail_are_repeated_ever_more_slowly_and_nothing_is_done_meanwhile() -> None:
     world = World(look_s=60, settle_s=5)
     await world.grown(1)
-    failing = 0
+    failed_at: list[float] = []
 
     async def blind() -> None:
-        nonlocal failing
-        failing += 1
+        failed_at.append(world.clock.now())
         raise FleetThrottledError("too many calls")
 
     world.provider.machines = blind  # type: ignore[assignment, method-assign]
     await world.submit(100, 10_000)
     for _ in range(300):
         await world.tick()
-    assert 4 <= failing <= 15
+    pauses = [later - earlier for earlier, later in itertools.pairwise(failed_at)]
+    assert pauses == [5, 5, 5, 8, 16, *[30] * (len(pauses) - 5)], "never more often than it is asked to settle"
     assert world.scaler.decision == "hold: the fleet cannot be seen (throttled: too many calls)"
 
 

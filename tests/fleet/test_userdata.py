@@ -123,6 +123,7 @@ TOOL = r"""#!/bin/bash
 said="$(basename "$0") $*"
 echo "$said" >>"$MACHINE/calls"
 case "$said" in *"${FAILS:-nothing}"*) exit 1 ;; esac
+case "$said" in "aws "*) [ "${AWS_DEFAULT_REGION:-}" = eu-central-1 ] || exit 1 ;; esac
 case "$said" in
     "aws s3 cp"*) cp -r "$MACHINE/s3/." . ;;
     "aws ssm"*) echo "$TOKEN" ;;

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from dynwork.clock import SystemClock
 from dynwork.orchestrator.core.job import JobState, LeaseEnd
@@ -204,6 +205,18 @@ async def test_a_metadata_service_that_is_away_for_a_while_costs_nothing_but_tha
         imds.pages[INTERRUPTION] = "{}"
         await clock.advance(LOOK_S)
         assert spot.desk.notice is not None
+
+
+async def test_that_the_metadata_service_is_away_is_told_once_each_time(
+    clock: FakeClock, spot: OneWorker, imds: Imds
+) -> None:
+    with capture_logs() as events:
+        for _ in range(2):
+            imds.down = refuse
+            await clock.advance(10 * LOOK_S)
+            imds.down = None
+            await clock.advance(2 * LOOK_S)
+    assert [event["event"] for event in events].count("notices_cannot_be_seen") == 2
 
 
 async def test_a_look_that_never_ends_is_given_up_and_the_next_one_taken(
