@@ -67,6 +67,10 @@ def test_what_is_missing_is_named(environment: pytest.MonkeyPatch, name: str) ->
         ("DYNWORK_EC2_RELEASE_SHA256", "abc", "64 hex digits"),
         ("DYNWORK_EC2_WORKER_SECRET", "a b", "SSM parameter"),
         ("DYNWORK_ORCHESTRATOR_URLS", "http://o'", "DYNWORK_ORCHESTRATOR_URLS"),
+        ("DYNWORK_EC2_TAGS", "team", "'team' is not key=value"),
+        ("DYNWORK_EC2_TAGS", "team=a,=b", "'=b' is not key=value"),
+        ("DYNWORK_EC2_TAGS", "dynwork:cluster=other", "a key that is free"),
+        ("DYNWORK_EC2_TAGS", "aws:x=1", "a key that is free"),
     ],
 )
 async def test_what_no_machine_could_boot_from_is_refused_at_the_start(
@@ -93,6 +97,11 @@ def test_machines_that_boot_are_given_more_time_than_processes(environment: pyte
     environment.delenv("DYNWORK_FLEET_COOLDOWN_S")
     local = load(OrchestratorSettings)
     assert (local.backlog_target_s, local.cooldown_s) == (5.0, 5.0)
+
+
+async def test_the_tags_that_somebody_wants_are_those_of_the_machines(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DYNWORK_EC2_TAGS", "team=video,stage=a=b")
+    assert (await made(load(OrchestratorSettings)))._setup.tags == {"team": "video", "stage": "a=b"}
 
 
 def test_what_is_handed_on_to_workers_is_in_what_they_boot(environment: pytest.MonkeyPatch) -> None:

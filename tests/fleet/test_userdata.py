@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from dynwork import exits
 from dynwork.errors import ConfigurationError
 from dynwork.orchestrator.fleet import userdata
-from dynwork.orchestrator.fleet.userdata import BYTES_MAX, BootPlan, boot_script, unit
+from dynwork.orchestrator.fleet.userdata import BYTES_MAX, BootPlan, boot_script
 from dynwork.settings import WorkerSettings
+from dynwork.units import unit
 from dynwork.worker.role import SECRETS
 
 PLAN = BootPlan(
@@ -186,7 +186,7 @@ def test_a_boot_ends_with_a_worker_that_starts_and_a_machine_that_stays(machine:
     assert machine.boot() == ""
     assert machine.calls[-1] == "systemctl enable --now dynwork-worker.service"
     unit_file = machine.root / "etc/systemd/system/dynwork-worker.service"
-    assert unit_file.read_text().replace(f"{machine.root}/", "/") == unit()
+    assert unit_file.read_text().replace(f"{machine.root}/", "/") == unit("worker", ends_machine=True)
     assert f"DYNWORK_WORKER_TOKEN={TOKEN}\n" in machine.settings.read_text()
 
 
@@ -270,35 +270,3 @@ def test_a_token_that_an_environment_file_would_not_keep_is_written_nowhere(mach
     assert machine.is_off()
     assert "TOKEN" not in machine.settings.read_text()
     assert "SLOTS" not in machine.settings.read_text()
-
-
-# -- the unit ---------------------------------------------------------------------------------------------------------
-def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("there is no systemd here: apt install systemd")  # which CI does
-    (tmp_path / "dynwork-worker.service").write_text(unit().replace("/opt/dynwork/bin/python", "/bin/true"))
-    command = [
-        "systemd-analyze",
-        "verify",
-        "--man=no",
-        "--recursive-errors=no",
-        str(tmp_path / "dynwork-worker.service"),
-    ]
-    checked = subprocess.run(command, capture_output=True, text=True)
-    assert (checked.returncode, checked.stderr) == (0, "")
-
-
-def test_the_unit_gives_a_worker_time_to_hand_back_and_ends_the_machine_of_an_orphan() -> None:
-    given = dict(line.split("=", 1) for line in unit().splitlines() if "=" in line and not line.startswith("#"))
-    assert float(given["TimeoutStopSec"]) >= 2 * WorkerSettings.model_fields["worker_stop_s"].default
-    assert given["Restart"] == "always"
-    assert given["RestartPreventExitStatus"] == given["SuccessExitStatus"] == str(exits.ORPHANED)
-    assert (
-        given["ExecStopPost"]
-        == f"""+/bin/sh -c 'test "$$EXIT_STATUS" != {exits.ORPHANED} || systemctl --no-block poweroff'"""
-    )
-    assert given["StartLimitAction"] == "poweroff"
-    assert not {"SuccessAction", "FailureAction"} & given.keys(), "they are carried out at each restart as well"
-    assert given["DynamicUser"] == "yes"
-    assert given["ProtectSystem"] == "strict"
-    assert {"MemoryMax", "TasksMax", "LimitNOFILE"} <= given.keys()

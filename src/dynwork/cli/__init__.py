@@ -27,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
-    *(here.up, here.demo),
+    *(here.up, here.demo, here.unit),
     *(submit, jobs.pull, jobs.results, jobs.job, jobs.jobs, jobs.cancel, jobs.requeue, jobs.status),
     *(kernel.kernel, store.migrate, store.check_store),
 )

@@ -1,12 +1,14 @@
-"""The commands that run a cluster on this machine."""
+"""The commands that run a cluster on this machine, or let systemd do so."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
+from dynwork import units
+from dynwork.errors import ConfigurationError
 from dynwork.settings import ClientSettings, load
 
 
@@ -45,3 +47,18 @@ def demo() -> None:
     from dynwork.demo import main
 
     raise typer.Exit(main())
+
+
+def unit(
+    role: Annotated[str, typer.Argument(help="api, orchestrator or worker.")],
+    venv: Annotated[Path, typer.Option(help="Where dynwork is installed.")] = Path(units.VENV),
+    log: Annotated[Path | None, typer.Option(help="The file it writes to; default: the journal.")] = None,
+) -> None:
+    """Print the systemd unit of a role, which reads its settings from /etc/dynwork/ROLE.env."""
+    roles = get_args(units.Role)
+    if role not in roles:
+        raise ConfigurationError(f"there is no role {role!r}: {', '.join(roles)}")
+    for path in filter(None, (venv, log)):
+        if not path.is_absolute() or any(character.isspace() or character in "%\"'\\" for character in str(path)):
+            raise ConfigurationError(f"{path} must be an absolute path without spaces and quotes")
+    typer.echo(units.unit(role, venv=venv, log=log), nl=False)

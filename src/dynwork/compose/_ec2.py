@@ -50,6 +50,7 @@ async def provider(
                 ),
                 user_data=partial(boot_script, plan),
                 cluster_id=store.cluster_id,
+                tags=settings.ec2_tags_by_key,
             )
             yield Ec2Provider(cast(Ec2Client, client), setup, clock)
     except BotoCoreError as error:

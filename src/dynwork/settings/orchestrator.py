@@ -35,6 +35,8 @@ EC2_NEEDS = (
     "ec2_worker_secret",
 )
 """The fields without which no machine can be launched."""
+OWN_TAGS = ("Name", "dynwork:cluster", "dynwork:instance")
+"""The keys of the tags by which the fleet finds its machines."""
 
 
 class OrchestratorSettings(StoreSettings):
@@ -82,6 +84,9 @@ class OrchestratorSettings(StoreSettings):
     ec2_subnets: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Subnets, and with them zones, for workers; comma-separated, the best first."
     )
+    ec2_tags: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Tags of workers' machines and their disks beside our own: key=value, comma-separated."
+    )
     ec2_spot: bool = Field(True, description="Take spot machines first, on-demand ones where there are none.")
     ec2_release: str | None = Field(None, description="What workers install: s3://bucket/prefix of a release.")
     ec2_release_sha256: str | None = Field(None, description="SHA-256 of the release's SHA256SUMS, hex.")
@@ -111,7 +116,7 @@ class OrchestratorSettings(StoreSettings):
         True, description="Take back the leases of a local worker once its process is seen to end; off: at expiry."
     )
 
-    _lists = field_validator("orchestrator_urls", "ec2_instance_types", "ec2_subnets", mode="before")(split)
+    _lists = field_validator("orchestrator_urls", "ec2_instance_types", "ec2_subnets", "ec2_tags", mode="before")(split)
 
     @property
     def backlog_target_s(self) -> float:
@@ -122,6 +127,22 @@ class OrchestratorSettings(StoreSettings):
     def cooldown_s(self) -> float:
         """:attr:`fleet_cooldown_s`, or what suits the provider."""
         return self.fleet_cooldown_s or (120.0 if self.fleet_provider == "ec2" else 5.0)
+
+    @property
+    def ec2_tags_by_key(self) -> dict[str, str]:
+        """:attr:`ec2_tags`, as a table."""
+        return dict(tag.split("=", 1) for tag in self.ec2_tags)
+
+    @field_validator("ec2_tags", mode="after")
+    @classmethod
+    def _tags(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        for tag in tags:
+            key, equals, _ = tag.partition("=")
+            if not equals or not key or key.startswith("aws:") or key in OWN_TAGS:
+                raise ValueError(
+                    f"{tag!r} is not key=value with a key that is free: not {', '.join(OWN_TAGS)}, not aws:…"
+                )
+        return tags
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

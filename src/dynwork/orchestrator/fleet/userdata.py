@@ -17,12 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dynwork.errors import ConfigurationError
-from dynwork.exits import ORPHANED
+from dynwork.units import unit
 
 BYTES_MAX = 16 * 1024
 """What EC2 takes as user data, bytes."""
-STOP_S = 30
-"""How long systemd waits for a worker to hand back its work, seconds: ``DYNWORK_WORKER_STOP_S`` and ample."""
 
 _RELEASE = re.compile(r"s3://[a-z0-9.-]{3,63}/[\w./+-]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -63,16 +61,11 @@ def boot_script(plan: BootPlan, instance_id: str) -> str:
         sha256=plan.release_sha256,
         secret=shlex.quote(plan.secret),
         environment=_environment(plan, instance_id),
-        unit=unit(),
+        unit=unit("worker", ends_machine=True),
     )
     if len(script.encode()) > BYTES_MAX:
         raise ConfigurationError(f"the boot script has {len(script.encode())} bytes, and EC2 takes {BYTES_MAX}")
     return script
-
-
-def unit() -> str:
-    """Return the systemd unit of a worker."""
-    return _UNIT.format(orphaned=ORPHANED, stop_s=STOP_S)
 
 
 def _environment(plan: BootPlan, instance_id: str) -> str:
@@ -131,55 +124,4 @@ cat >/etc/systemd/system/dynwork-worker.service <<'UNIT'
 {unit}UNIT
 systemctl daemon-reload
 systemctl enable --now dynwork-worker.service
-"""
-
-_UNIT = """[Unit]
-Description=dynwork worker
-Wants=network-online.target
-After=network-online.target
-# One that cannot start ends its machine. (SuccessAction and FailureAction would end it at each restart as well.)
-StartLimitIntervalSec=600
-StartLimitBurst=100
-StartLimitAction=poweroff
-
-[Service]
-Type=exec
-ExecStart=/opt/dynwork/bin/python -m dynwork.worker
-EnvironmentFile=/etc/dynwork/worker.env
-Restart=always
-RestartSec=2
-# A worker that nobody has served for too long ends its machine.
-SuccessExitStatus={orphaned}
-RestartPreventExitStatus={orphaned}
-ExecStopPost=+/bin/sh -c 'test "$$EXIT_STATUS" != {orphaned} || systemctl --no-block poweroff'
-# On SIGTERM it hands back what it holds, with checkpoints.
-KillMode=mixed
-TimeoutStopSec={stop_s}
-DynamicUser=yes
-ProtectSystem=strict
-ProtectHome=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-PrivateDevices=yes
-PrivateTmp=yes
-NoNewPrivileges=yes
-CapabilityBoundingSet=
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallErrorNumber=EPERM
-MemoryMax=90%
-TasksMax=4096
-LimitNOFILE=65536
-
-[Install]
-WantedBy=multi-user.target
 """

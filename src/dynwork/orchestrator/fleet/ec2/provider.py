@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dynwork import logs
@@ -53,13 +53,15 @@ class Ec2Setup:
     """What machines are made from.
 
     ``template``: id or name of the launch template, with ``:version`` (else its default); ``user_data``: what the
-    machine of an instance id runs at its first boot; ``cluster_id``: what the store calls itself.
+    machine of an instance id runs at its first boot; ``cluster_id``: what the store calls itself; ``tags``: of machines
+    and their disks, beside those by which they are found.
     """
 
     template: str
     pools: Sequence[Pool]
     user_data: Callable[[str], str]
     cluster_id: Callable[[], Awaitable[str]]
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def launch_template(self) -> dict[str, str]:
@@ -142,7 +144,7 @@ class Ec2Provider:
         return error
 
     def _launch_parameters(self, instance_id: str, pool: Pool, cluster_id: str) -> dict[str, Any]:
-        tags = {"Name": "dynwork-worker", CLUSTER_TAG: cluster_id, INSTANCE_TAG: instance_id}
+        tags = {**self._setup.tags, "Name": "dynwork-worker", CLUSTER_TAG: cluster_id, INSTANCE_TAG: instance_id}
         listed = [{"Key": key, "Value": value} for key, value in tags.items()]
         one_time = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
         market = {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": one_time}}
@@ -171,7 +173,9 @@ class Ec2Provider:
                 answer = await self._client.describe_instances(Filters=filters, MaxResults=PAGE, **page)
             except LOST as error:
                 raise failure(error) from error
-            for reservation in answer.get("Reservations") or ():
+            if "Reservations" not in answer:  # EC2 lists none as an empty list; a page of a proxy reads as nothing
+                raise FleetUnclearError("EC2 was asked which instances there are, and something else answered")
+            for reservation in answer["Reservations"] or ():
                 found += reservation.get("Instances") or ()
             if not answer.get("NextToken"):
                 return found
