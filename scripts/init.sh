@@ -69,7 +69,7 @@ explained() { # WHAT-THE-CLI-SAID CALL
         say "no AWS credentials: run 'aws configure', or 'aws sso login', and then this again" ;;
     *InvalidClientTokenId* | *ExpiredToken* | *'SignatureDoesNotMatch'* | *'Token has expired'* | *UnrecognizedClient* | *AuthFailure*)
         say "AWS does not accept these credentials (expired or mistyped): run 'aws configure' or 'aws sso login', and then this again" ;;
-    *'Could not connect to the endpoint URL'* | *'Invalid endpoint'* | *'must be one of'*region* | *'Could not resolve'*)
+    *'Could not connect to the endpoint URL'* | *'Unable to parse response'* | *'Invalid endpoint'* | *'must be one of'*region* | *'Could not resolve'*)
         say "AWS cannot be reached in the region $region: is it spelt right, is it enabled for the account, is there a network?" ;;
     *AccessDenied* | *UnauthorizedOperation* | *'not authorized'*)
         say "these credentials are not permitted to do '$2', which the rollout needs: ask an administrator. AWS says: ${said##*: }" ;;
@@ -142,6 +142,7 @@ check_needs() {
     local said
     [ "${BASH_VERSINFO[0]}" -ge 4 ] || fail "bash 4 or later is needed, this is $BASH_VERSION (macOS: brew install bash, or use AWS CloudShell)"
     command -v curl >/dev/null || fail "curl is needed (Debian, Ubuntu: apt install curl)"
+    command -v sha256sum >/dev/null || fail "sha256sum is needed (macOS: brew install coreutils, or use AWS CloudShell)"
     command -v openssl >/dev/null || fail "openssl is needed (Debian, Ubuntu: apt install openssl)"
     said=$(aws --version 2>/dev/null) || fail "the AWS CLI, version 2, is needed: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html (AWS CloudShell has it)"
     [[ $said =~ aws-cli/([0-9]+) && ${BASH_REMATCH[1]} -ge 2 ]] || fail "the AWS CLI must be of version 2, and this is ${said%% *}"
@@ -156,7 +157,12 @@ check_needs() {
 
 # ----------------------------------------------------------------------------------------------------------- the stack
 state_of_stack() { try cloudformation describe-stacks --stack-name "$stack" --query 'Stacks[0].StackStatus' || say NONE; }
-output() { aws_ cloudformation describe-stacks --stack-name "$stack" --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue"; }
+output() {
+    local value
+    value=$(aws_ cloudformation describe-stacks --stack-name "$stack" --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue")
+    [ -n "$value" ] && [ "$value" != None ] || fail "the stack $stack does not say what its $1 is: see the CloudFormation console"
+    say "$value"
+}
 parameter() { # what the stack was last deployed with
     aws_ cloudformation describe-stacks --stack-name "$stack" --query "Stacks[0].Parameters[?ParameterKey=='$1'].ParameterValue"
 }
@@ -281,8 +287,11 @@ ensure_secrets() {
 }
 
 ensure_spot_role() { # without it EC2 launches no spot machine for anybody but an administrator
-    try iam get-role --role-name AWSServiceRoleForEC2Spot --query Role.RoleName >/dev/null ||
-        aws_ iam create-service-linked-role --aws-service-name spot.amazonaws.com >/dev/null
+    local said
+    said=$(aws --region "$region" iam create-service-linked-role --aws-service-name spot.amazonaws.com 2>&1) || case $said in
+    *'has been taken'* | *AlreadyExists*) ;;
+    *) fail "$(explained "$said" 'iam create-service-linked-role')" ;;
+    esac
 }
 
 ensure_bucket() {
@@ -391,24 +400,23 @@ workers() { # QUERY [further filters]
 }
 
 outdated_workers() {
-    workers "[?!(Tags[?Key=='dynwork:release' && Value=='$release'])].InstanceId" Name=instance-state-name,Values=pending,running
+    workers "[?!(Tags[?Key=='dynwork:release' && Value=='$release']) || !(Tags[?Key=='dynwork:image' && Value=='$image'])].InstanceId" \
+        Name=instance-state-name,Values=pending,running
 }
 
-worker_is_gone() { # MACHINE
-    local found
-    found=$(workers '[].InstanceId' "Name=instance-id,Values=$1" Name=instance-state-name,Values=pending,running,shutting-down,stopping)
-    [ -z "$found" ]
+# The orchestrators do it, one by one, the successor first; each old one hands its work back.
+renew_workers() {
+    local late
+    late=$(outdated_workers | wc -l)
+    [ "$late" -gt 0 ] || return 0
+    step "the fleet renews $late workers"
+    wait_for $((timeout_s * late)) "every worker is of this release" no_outdated_worker
 }
 
-replace_outdated_workers() { # each hands its work back as it ends; the orchestrators launch its successor
-    local old late
+no_outdated_worker() {
+    local late
     late=$(outdated_workers)
-    for old in $late; do
-        step "replacing the worker $old"
-        aws_ ec2 terminate-instances --instance-ids "$old" >/dev/null
-        wait_for "$timeout_s" "it has handed back its work and is gone" worker_is_gone "$old"
-        wait_for "$timeout_s" "a worker is ready" a_worker_is_ready
-    done
+    [ -z "$late" ] || { say "outdated: $(tr '\n' ' ' <<<"$late")" && return 1; }
 }
 
 # ------------------------------------------------------------------------------------------------------- the public API
@@ -485,12 +493,14 @@ act_deploy() {
     deploy_stack "${parameters[@]}"
     url=$(output Url)
     key=$(read_secret admin-key)
-    replace_outdated orchestrator "$(output OrchestratorGroup)" "$(output Orchestrators)"
-    replace_outdated API "$(output ApiGroup)" "$(output Apis)"
+    orchestrators=$(output OrchestratorGroup) apis=$(output ApiGroup)
+    seed_targets=$(output Orchestrators) api_targets=$(output Apis)
+    replace_outdated orchestrator "$orchestrators" "$seed_targets"
+    replace_outdated API "$apis" "$api_targets"
     step "waiting for $url"
     wait_for "$timeout_s" "$url answers" is_ready
     wait_for "$timeout_s" "a worker is ready" a_worker_is_ready
-    replace_outdated_workers
+    renew_workers
     check_a_hash
     tell_what_runs
 }
@@ -521,7 +531,8 @@ act_status() {
     url=$(output Url)
     say "address: $url"
     say "answers: $(curl --silent --show-error --max-time 5 "$url/readyz" 2>&1 || true)"
-    say "release: $(output Release)"
+    release=$(output Release)
+    say "release: $release"
     say "key: /dynwork/$stack/admin-key in SSM"
     count_machines
     is_ready || exit 1

@@ -70,6 +70,7 @@ def provider_of(
         "pools": pools((SPOT, ON_DEMAND), TYPES, subnets),
         "user_data": "#!/bin/sh\n# {}".format,
         "cluster_id": named,
+        "build": "build-1",
     }
     return Ec2Provider(client, Ec2Setup(**{**setup, **changes}), clock or SystemClock())
 
@@ -126,7 +127,12 @@ async def test_a_machine_is_made_from_the_template_tagged_in_the_call_and_ends_w
     (machine,) = await launched(provider, "our-id")
     (instance,) = await made.described()
     tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"] if not tag["Key"].startswith("aws:")}
-    assert tags == {"Name": "dynwork-worker", "dynwork:cluster": made.cluster_id, "dynwork:instance": "our-id"}
+    assert tags == {
+        "Name": "dynwork-worker",
+        "dynwork:cluster": made.cluster_id,
+        "dynwork:instance": "our-id",
+        "dynwork:build": "build-1",
+    }
     assert (instance["InstanceId"], instance["InstanceType"]) == (machine.provider_id, TYPES[0])
     assert instance["InstanceLifecycle"] == "spot"
     ends = await client.describe_instance_attribute(

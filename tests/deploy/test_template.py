@@ -310,6 +310,7 @@ def test_the_fleet_of_the_user_data_is_the_one_that_the_rights_are_for() -> None
         "dynwork:stack": STACK,
         "dynwork:role": "worker",
         "dynwork:release": "releases/1",
+        "dynwork:image": "ami-1",
     }
     assert settings.ec2_release == f"s3://{split('bucket')[0]}/releases/1"  # type: ignore[index]
     assert settings.ec2_worker_secret == f"/dynwork/{STACK}/worker-token"

@@ -37,8 +37,11 @@ TAGS = {"team": "video", "dynwork:release": "releases/1"}
 """What somebody wants on the bill, beside our own."""
 
 
-def provider_of(client: SimulatedEc2, template: str = "worker", market: str = ON_DEMAND) -> Ec2Provider:
-    setup = Ec2Setup(template, pools((market,), ("c7a.large",), ("s1", "s2")), "boot {}".format, cluster_id, TAGS)
+def provider_of(
+    client: SimulatedEc2, template: str = "worker", market: str = ON_DEMAND, build: str = "build-1"
+) -> Ec2Provider:
+    places = pools((market,), ("c7a.large",), ("s1", "s2"))
+    setup = Ec2Setup(template, places, "boot {}".format, cluster_id, TAGS, build)
     return Ec2Provider(client, setup, FakeClock())
 
 
@@ -84,8 +87,22 @@ async def test_a_machine_and_its_volumes_carry_the_same_tags(cloud: SimulatedEc2
         "Name": "dynwork-worker",
         "dynwork:cluster": "our-cluster",
         "dynwork:instance": "our-id",
+        "dynwork:build": "build-1",
         **TAGS,
     }
+
+
+async def test_a_machine_that_boots_something_else_than_the_next_one_would_is_outdated(cloud: SimulatedEc2) -> None:
+    await launched(provider_of(cloud, build="build-1"), "earlier")
+    now = provider_of(cloud, build="build-2")
+    await launched(now, "later")
+    made_before_there_were_builds = cloud.boxes[next(iter(cloud.boxes))]
+    assert {machine.instance_id: machine.is_outdated for machine in await now.machines()} == {
+        "earlier": True,
+        "later": False,
+    }
+    del made_before_there_were_builds.tags["dynwork:build"]
+    assert [machine.instance_id for machine in await now.machines() if machine.is_outdated] == ["earlier"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -40,7 +41,7 @@ async def provider(
         async with creating as client:
             region = client.meta.region_name
             plan = boot_plan(settings, region, seeds)
-            boot_script(plan, "0" * 36)  # one that EC2 would not take is told at the start
+            script = boot_script(plan, "0" * 36)  # one that EC2 would not take is told at the start
             setup = Ec2Setup(
                 template=settings.ec2_template or "",
                 pools=pools(
@@ -51,6 +52,7 @@ async def provider(
                 user_data=partial(boot_script, plan),
                 cluster_id=store.cluster_id,
                 tags=settings.ec2_tags_by_key,
+                build=hashlib.sha256(f"{settings.ec2_template}\n{script}".encode()).hexdigest()[:16],
             )
             yield Ec2Provider(cast(Ec2Client, client), setup, clock)
     except BotoCoreError as error:

@@ -35,7 +35,7 @@ EC2_NEEDS = (
     "ec2_worker_secret",
 )
 """The fields without which no machine can be launched."""
-OWN_TAGS = ("Name", "dynwork:cluster", "dynwork:instance")
+OWN_TAGS = ("Name", "dynwork:cluster", "dynwork:instance", "dynwork:build")
 """The keys of the tags by which the fleet finds its machines."""
 
 
@@ -56,7 +56,12 @@ class OrchestratorSettings(StoreSettings):
     worker_token: SecretStr | None = Field(None, description="What workers must show.")
     fleet_provider: Literal["none", "local", "ec2"] = Field("none", description="Who starts and ends workers.")
     fleet_min: int = Field(1, ge=0, le=10_000, description="Fewest workers.")
-    fleet_max: int = Field(4, ge=1, le=10_000, description="Most workers, launches in flight included.")
+    fleet_max: int = Field(
+        4,
+        ge=1,
+        le=10_000,
+        description="Most workers, launches in flight included; one more while old machines are replaced.",
+    )
     fleet_tick_s: Seconds = Field(1.0, description="How often the fleet is looked at, seconds.")
     fleet_backlog_target_s: Seconds | None = Field(
         None,

@@ -1,4 +1,5 @@
-"""Days of a fleet in virtual time: random load, mishaps of every EC2 call, machines that die, leaders that change.
+"""Days of a fleet in virtual time: random load, mishaps of every EC2 call, machines that die, leaders that change and
+now and then bring a new release.
 
 Everything is drawn from one seed, ids included, so that a day that went wrong can be lived again. After every tick the
 invariants that can be seen are looked at; in the end nothing fails any more and there is no work, and what the cloud
@@ -25,7 +26,7 @@ from dynwork.orchestrator.core.scaling import ScalingPolicy
 from dynwork.orchestrator.core.worker import Pace, WorkerFacts, WorkerState
 from dynwork.orchestrator.fleet.autoscaler import Autoscaler, FleetRules, Outside
 from dynwork.orchestrator.fleet.ec2.places import ON_DEMAND, SPOT, pools
-from dynwork.orchestrator.fleet.ec2.provider import CLUSTER_TAG, INSTANCE_TAG, Ec2Provider, Ec2Setup
+from dynwork.orchestrator.fleet.ec2.provider import BUILD_TAG, CLUSTER_TAG, INSTANCE_TAG, Ec2Provider, Ec2Setup
 from dynwork.orchestrator.store.commands import Ask, Held, Report, Round
 from dynwork.orchestrator.store.memory import MemoryStore
 from dynwork.orchestrator.store.values import Rules
@@ -36,6 +37,8 @@ KIND, CAPACITY = "sha512-chain", 100.0
 TICK_S = 10.0
 HEARTBEAT_S, LEASE_S, LEADERSHIP_S = 10.0, 30.0, 20.0
 FLEET_MIN, FLEET_MAX = 1, 8
+MOST = FLEET_MAX + 1
+"""While machines are replaced for a new release there may be one more."""
 POLICY = ScalingPolicy(FLEET_MIN, FLEET_MAX, backlog_target_s=60.0, cooldown_s=120.0, boot_timeout_s=300.0)
 APART_S = 60.0
 CLUSTER = "soak"
@@ -90,6 +93,7 @@ class Soak:
         self._ids = (f"{number:08x}-0000-7000-8000-000000000000" for number in itertools.count(1))
         self._orchestrators = itertools.count(1)
         self._submitted = 0
+        self._build = 1
         self._tick: asyncio.Task[None] | None = None
         self._hold_until = 0.0
         self._reply_lost: set[str | None] = set()
@@ -108,7 +112,8 @@ class Soak:
             return CLUSTER
 
         places = pools((SPOT, ON_DEMAND), ("a", "b"), ("s1", "s2"))
-        provider = Ec2Provider(self.cloud, Ec2Setup("worker", places, str, cluster_id), self.clock)
+        setup = Ec2Setup("worker", places, str, cluster_id, build=f"build-{self._build}")
+        provider = Ec2Provider(self.cloud, setup, self.clock)
         rules = FleetRules(
             POLICY,
             TICK_S,
@@ -136,6 +141,9 @@ class Soak:
                         self._tick.cancel()  # it dies wherever it is
                         await asyncio.wait([self._tick])
                         self._tick = None
+                    if self.draw.random() < 1 / 4:
+                        self.counts["releases"] += 1
+                        self._build += 1
                     name, lead, scaler = self._orchestrator()
                 lead.epoch = await self.store.lead(name, self.clock.now(), LEADERSHIP_S)
                 await self._load()
@@ -280,16 +288,17 @@ class Soak:
     # -- what must hold
     async def _look(self) -> None:
         rows = {row.instance_id: row for row in await self.store.instances()}
-        assert sum(row.state in COUNTED for row in rows.values()) <= FLEET_MAX
+        assert sum(row.state in COUNTED for row in rows.values()) <= MOST
         ordered = [box for box in self.cloud.living if box.provider_id not in self.strangers]
         living = sum(box.instance_id not in rows or rows[box.instance_id].state in COUNTED for box in ordered)
         self.counts["most"] = max(self.counts["most"], living)
-        assert living <= FLEET_MAX, f"{living} machines live"
+        assert living <= MOST, f"{living} machines live"
 
     async def _settled(self) -> None:
         rows = {row.instance_id: row.provider_id for row in await self.store.instances()}
         assert rows == {box.instance_id: box.provider_id for box in self.cloud.living}
         assert len(rows) == FLEET_MIN
+        assert {box.tags[BUILD_TAG] for box in self.cloud.living} == {f"build-{self._build}"}
         ready = [worker for worker in await self.store.workers() if worker.state is WorkerState.READY]
         assert {worker.facts.instance_id for worker in ready} == rows.keys()
         totals = await self.store.totals()

@@ -31,6 +31,7 @@ class ScriptedProvider:
         self.unseen: set[str] = set()
         self.stubborn: set[str] = set()
         self.kept: dict[str, FleetError] = {}
+        self.outdated: set[str] = set()
         self.gate = asyncio.Event()
         self.gate.set()
         self._given: dict[str, str] = {}
@@ -79,7 +80,11 @@ class ScriptedProvider:
         if self.blind is not None:
             raise self.blind
         self.looks += 1
-        return [Machine(name, provider_id) for name, provider_id in self.running.items() if name not in self.unseen]
+        return [
+            Machine(name, provider_id, is_outdated=name in self.outdated)
+            for name, provider_id in self.running.items()
+            if name not in self.unseen
+        ]
 
     async def next_exit(self) -> Exit:
         """See :meth:`Provider.next_exit`."""

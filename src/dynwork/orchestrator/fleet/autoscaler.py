@@ -33,6 +33,7 @@ from dynwork.orchestrator.fleet.launching import Launcher
 from dynwork.orchestrator.fleet.lookout import Lookout
 from dynwork.orchestrator.fleet.provider import Exit, Machine, Provider, Trouble
 from dynwork.orchestrator.fleet.reconcile import Reconciler, Sight, by_instance, is_unsettled, members, returning
+from dynwork.orchestrator.fleet.renewal import REASON, Renewal, has_successor
 from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.store.port import Store
 
@@ -103,6 +104,7 @@ class Autoscaler:
         self._reconciler = Reconciler(rules.silent_s, rules.apart_s)
         self._told_at: dict[str, float] = {}
         self._cannot_end: Trouble | None = None
+        self._renewal = Renewal()
         self._lookout = Lookout(self._provider, self._clock, rules.look_s, rules.settle_s)
 
     @property
@@ -141,7 +143,7 @@ class Autoscaler:
             await self._end_noticed(epoch, sight)
             await self._end_overdue(epoch, sight)
             demand = Demand((await self._store.totals()).backlog, returning(sight))
-            await self._act(epoch, scaling.plan(demand, members(sight), self._rules.policy, sight.now))
+            await self._follow_plan(epoch, sight, demand)
         except StaleLeaderError:
             self._decide("wait: the leadership has passed to another")
         except (StoreUnavailableError, FleetError) as error:
@@ -154,6 +156,7 @@ class Autoscaler:
         workers = {w.facts.instance_id: w for w in await self._store.workers() if w.facts.instance_id is not None}
         sight = Sight(self._clock.now(), instances, workers, *by_instance(machines, instances))
         if machines is not None:
+            self._renewal.look(machines)
             self._told_at = {
                 m.provider_id: at for m in machines if (at := self._told_at.get(m.provider_id)) is not None
             }
@@ -208,10 +211,21 @@ class Autoscaler:
                 self._launcher.failed(reason)
 
     # -- acting
-    async def _act(self, epoch: int, plan: Plan) -> None:
+    async def _follow_plan(self, epoch: int, sight: Sight, demand: Demand) -> None:
+        """Plan without the machine that is to be replaced, if there is one; give it up when its successor is ready."""
+        late = self._renewal.next(sight.instances)
+        others = [member for member in members(sight) if member.instance_id != late]
+        plan = scaling.plan(demand, others, self._rules.policy, sight.now)
+        if late is not None and has_successor(others, plan):
+            await self._store.instance_event(epoch, late, Noticed(REASON), sight.now)
+            log.info("machine_outdated", instance_id=late)
+            late = None
+        await self._act(epoch, plan, self._rules.policy.fleet_max + (late is not None))
+
+    async def _act(self, epoch: int, plan: Plan, fleet_max: int) -> None:
         if plan.launch and self._launcher.hold is None:
             self._decide(plan.decision, acts=True)
-            await self._launcher.launch(epoch, plan.launch, self._rules.policy.fleet_max)
+            await self._launcher.launch(epoch, plan.launch, fleet_max)
             self._lookout.expects = True
         hold = self._launcher.hold
         if plan.launch and hold is not None:

@@ -28,12 +28,16 @@ class Presence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine of ours at the provider. ``instance_id`` is ours; ``reason``: why it ended, if that is known."""
+    """A machine of ours at the provider. ``instance_id`` is ours; ``reason``: why it ended, if that is known.
+
+    ``is_outdated``: it boots something else than a machine that would be launched now.
+    """
 
     instance_id: str
     provider_id: str
     presence: Presence = Presence.THERE
     reason: str = ""
+    is_outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

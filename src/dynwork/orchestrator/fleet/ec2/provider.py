@@ -25,7 +25,7 @@ from dynwork.orchestrator.fleet.provider import Exit, Machine, Presence
 
 log = logs.get("dynwork.fleet.ec2")
 
-CLUSTER_TAG, INSTANCE_TAG = "dynwork:cluster", "dynwork:instance"
+CLUSTER_TAG, INSTANCE_TAG, BUILD_TAG = "dynwork:cluster", "dynwork:instance", "dynwork:build"
 PAGE, PAGES_MAX = 1000, 100
 """Instances on one page, and pages, at most."""
 EXITS_MAX = 1000
@@ -54,7 +54,7 @@ class Ec2Setup:
 
     ``template``: id or name of the launch template, with ``:version`` (else its default); ``user_data``: what the
     machine of an instance id runs at its first boot; ``cluster_id``: what the store calls itself; ``tags``: of machines
-    and their disks, beside those by which they are found.
+    and their disks, beside our own; ``build``: a name for all that a machine boots, whatever its id.
     """
 
     template: str
@@ -62,6 +62,7 @@ class Ec2Setup:
     user_data: Callable[[str], str]
     cluster_id: Callable[[], Awaitable[str]]
     tags: Mapping[str, str] = field(default_factory=dict)
+    build: str = ""
 
     @property
     def launch_template(self) -> dict[str, str]:
@@ -119,7 +120,7 @@ class Ec2Provider:
         """See :meth:`Provider.machines`. EC2 shows what has ended for about an hour."""
         answer = await self._describe(await self._setup.cluster_id())
         try:
-            found = [machine for instance in answer if (machine := _machine(instance)) is not None]
+            found = [machine for instance in answer if (machine := self._machine(instance)) is not None]
         except (KeyError, TypeError, AttributeError) as error:
             raise FleetUnclearError(f"EC2 describes an instance in a way that is not understood: {error!r}") from error
         for machine in found:
@@ -144,7 +145,8 @@ class Ec2Provider:
         return error
 
     def _launch_parameters(self, instance_id: str, pool: Pool, cluster_id: str) -> dict[str, Any]:
-        tags = {**self._setup.tags, "Name": "dynwork-worker", CLUSTER_TAG: cluster_id, INSTANCE_TAG: instance_id}
+        own = {CLUSTER_TAG: cluster_id, INSTANCE_TAG: instance_id, BUILD_TAG: self._setup.build}
+        tags = {**self._setup.tags, "Name": "dynwork-worker", **own}
         listed = [{"Key": key, "Value": value} for key, value in tags.items()]
         one_time = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
         market = {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": one_time}}
@@ -184,16 +186,21 @@ class Ec2Provider:
             f"EC2 lists more than {PAGES_MAX * PAGE} instances of this cluster: end those that are too many"
         )
 
+    def _machine(self, instance: Mapping[str, Any]) -> Machine | None:
+        """Read one; ``None`` for one that has lost its tags, as what has ended does after a while."""
+        tags = {tag["Key"]: tag.get("Value", "") for tag in instance.get("Tags") or ()}
+        if INSTANCE_TAG not in tags:
+            return None
+        return Machine(
+            tags[INSTANCE_TAG],
+            instance["InstanceId"],
+            states.presence(instance),
+            states.reason(instance),
+            is_outdated=tags.get(BUILD_TAG, "") != self._setup.build,
+        )
+
     def _hint(self, hint: Exit) -> None:
         try:
             self._exits.put_nowait(hint)
         except asyncio.QueueFull:
             log.warning("exit_hint_dropped", instance_id=hint.instance_id)
-
-
-def _machine(instance: Mapping[str, Any]) -> Machine | None:
-    """Read one; ``None`` for one that has lost its tags, as what has ended does after a while."""
-    tags = {tag["Key"]: tag.get("Value", "") for tag in instance.get("Tags") or ()}
-    if INSTANCE_TAG not in tags:
-        return None
-    return Machine(tags[INSTANCE_TAG], instance["InstanceId"], states.presence(instance), states.reason(instance))
