@@ -3,7 +3,7 @@
 # then those that start real processes, two at a time, since they wait for most of theirs; then, one after the other, those
 # that load the whole machine. JUNIT=DIR keeps a report of each part.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 NO_TESTS=5 # pytest's exit code when its arguments select none: fine for one part, not for all
 
 part() { # name, then pytest's arguments
