@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dynwork.errors import FleetCapacityError
@@ -72,6 +74,24 @@ async def test_a_full_fleet_under_load_is_renewed_one_by_one_with_one_machine_mo
     assert len(await ready(world)) == fewest == POLICY.fleet_max
     assert world.provider.launches == 2 * POLICY.fleet_max
     assert world.provider.most == POLICY.fleet_max + 1
+
+
+async def test_where_none_is_kept_a_busy_one_is_replaced_all_the_same_before_it_goes() -> None:
+    world = World(policy=replace(POLICY, fleet_min=0))
+    await world.lead()
+    await world.submit(1, 10**6)
+    for _ in range(3):
+        await world.tick()
+    (old,) = world.provider.running
+    assert await world.ask(old)
+    await a_new_release(world)
+    await world.ask(old, claim=False)
+    await world.tick(reporting=False)
+    assert (await ready(world), world.provider.launches) == ([old], 2), "its successor boots"
+    for _ in range(3):
+        await work_and_tick(world)
+    (new,) = world.provider.running
+    assert world.holding[new], "which goes on with the work"
 
 
 async def test_what_is_not_needed_any_more_is_not_replaced(world: World) -> None:

@@ -142,8 +142,7 @@ class Autoscaler:
             sight = replace(sight, instances=await self._store.instances())
             await self._end_noticed(epoch, sight)
             await self._end_overdue(epoch, sight)
-            demand = Demand((await self._store.totals()).backlog, returning(sight))
-            await self._follow_plan(epoch, sight, demand)
+            await self._follow_plan(epoch, sight)
         except StaleLeaderError:
             self._decide("wait: the leadership has passed to another")
         except (StoreUnavailableError, FleetError) as error:
@@ -211,10 +210,11 @@ class Autoscaler:
                 self._launcher.failed(reason)
 
     # -- acting
-    async def _follow_plan(self, epoch: int, sight: Sight, demand: Demand) -> None:
+    async def _follow_plan(self, epoch: int, sight: Sight) -> None:
         """Plan without the machine that is to be replaced, if there is one; give it up when its successor is ready."""
         late = self._renewal.next(sight.instances)
         others = [member for member in members(sight) if member.instance_id != late]
+        demand = Demand((await self._store.totals()).backlog, returning(sight, late))
         plan = scaling.plan(demand, others, self._rules.policy, sight.now)
         if late is not None and has_successor(others, plan):
             await self._store.instance_event(epoch, late, Noticed(REASON), sight.now)

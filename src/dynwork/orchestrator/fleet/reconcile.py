@@ -154,10 +154,12 @@ def members(sight: Sight) -> list[Member]:
     ]
 
 
-def returning(sight: Sight) -> int:
-    """Return how many jobs the workers on machines under notice hold: they are about to be handed back."""
-    noticed = [row.instance_id for row in sight.instances if row.state is InstanceState.NOTICED]
-    return sum(sight.workers[instance_id].leases for instance_id in noticed if instance_id in sight.workers)
+def returning(sight: Sight, late: str | None = None) -> int:
+    """Return how many jobs the workers on machines under notice, and on ``late``, hold: they will be handed back."""
+    going = [
+        row.instance_id for row in sight.instances if row.state is InstanceState.NOTICED or row.instance_id == late
+    ]
+    return sum(sight.workers[instance_id].leases for instance_id in going if instance_id in sight.workers)
 
 
 def _member(row: Instance, worker: Worker | None) -> Member:
