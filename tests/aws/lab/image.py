@@ -34,15 +34,24 @@ AWS_ENDPOINT_URL={url} exec /opt/aws-cli/aws "$@"
 """
 
 
-def build_image(cache: Path, cloud_url: str) -> Path:
-    """Make the image, in ``cache``, where the CLI is kept. Return where it is."""
+def build_image(folder: Path, cache: Path, cloud_url: str) -> Path:
+    """Make the image of the machines of one cloud, in ``folder``. Return where it is."""
+    image = folder / "image"
+    image.mkdir()
     for name, text in (("dnf", DNF), ("aws", AWS.format(url=cloud_url))):
-        (cache / name).write_text(text)
-        (cache / name).chmod(0o755)
+        (image / name).write_text(text)
+        (image / name).chmod(0o755)
+    (image / "aws-cli").symlink_to(command_line(cache).parent)
+    return image
+
+
+def command_line(cache: Path) -> Path:
+    """Return AWS's own CLI, version 2, which is kept in ``cache``."""
     if not (cache / "aws-cli").exists():
+        cache.mkdir(parents=True, exist_ok=True)
         _unpack_cli(cache / "aws-cli.draft", cache)
         (cache / "aws-cli.draft").rename(cache / "aws-cli")
-    return cache
+    return cache / "aws-cli" / "aws"
 
 
 def build_release(folder: Path, cache: Path) -> tuple[Path, str]:

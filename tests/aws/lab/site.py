@@ -39,7 +39,7 @@ class Lab:
     def __init__(self, folder: Path, cache: Path) -> None:
         cache.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._image = build_image(cache, URL)
+        self._image = build_image(folder, cache, URL)
         self._release, self._release_sha256 = build_release(folder, cache)
         self._ends = contextlib.ExitStack()
 
