@@ -1,8 +1,8 @@
 #!/bin/bash
 # PID 1 of an instance: a copy-on-write root over this machine's with what the image has on top, then the real systemd,
-# and the user data run once, as cloud-init's last stage would. box-init.sh FOLDER IMAGE INSTANCE ADDRESS
+# and the user data run once, as cloud-init's last stage would. box-init.sh FOLDER IMAGE INSTANCE ADDRESS [HOSTS]
 set -eu
-folder=$1 image=$2 instance=$3 address=$4
+folder=$1 image=$2 instance=$3 address=$4 hosts=${5-}
 mount --make-rprivate /
 mkdir -p "$folder/disk"
 mount -t tmpfs -o size=2g tmpfs "$folder/disk"
@@ -10,6 +10,9 @@ mkdir "$folder"/disk/{upper,work,root}
 mount -t overlay overlay -o "lowerdir=/,upperdir=$folder/disk/upper,workdir=$folder/disk/work" "$folder/disk/root"
 root=$folder/disk/root
 cp "$image/dnf" "$image/aws" "$root/usr/local/bin/"
+cp "$image/cloudwatch-agent" "$root/usr/local/lib/"
+mkdir -p "$root/etc/systemd/system.conf.d"
+cp "$image/environment.conf" "$root/etc/systemd/system.conf.d/"
 mkdir "$root/opt/aws-cli"
 mount --bind "$image/aws-cli" "$root/opt/aws-cli"
 mount -t proc proc "$root/proc"
@@ -33,6 +36,7 @@ host=ip-${address//./-}
 hostname "$host"
 echo "$host" >"$root/etc/hostname"
 printf '127.0.0.1 localhost\n%s %s\n' "$address" "$host" >"$root/etc/hosts"
+[ -z "$hosts" ] || mount --bind "$hosts" "$root/etc/hosts"
 echo "${instance#i-}000000000000000" | cut -c1-32 | tr -dc 0-9a-f >"$root/etc/machine-id"
 mkdir -p "$root/var/lib/cloud"
 install -m700 "$folder/user-data" "$root/var/lib/cloud/user-data"

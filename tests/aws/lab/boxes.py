@@ -26,6 +26,7 @@ from typing import Any, Self
 import botocore.session
 from botocore.config import Config
 from tests.aws.lab.cloud import Cloud
+from tests.aws.lab.names import Names
 from tests.aws.lab.network import Network, inside
 
 from dynwork.testing.waiting import wait_until
@@ -79,8 +80,10 @@ def _removed(group: Path) -> bool:
 class Boxes:
     """Use as a context manager, on the control side of the network."""
 
-    def __init__(self, network: Network, cloud: Cloud, image: Path, folder: Path) -> None:
+    def __init__(self, network: Network, cloud: Cloud, image: Path, folder: Path, names: Names | None = None) -> None:
+        """``names``: those that the machines know, now and later."""
         self._network = network
+        self._names = names
         self._cloud = cloud
         self._image = image
         self._folder = folder
@@ -184,6 +187,9 @@ class Boxes:
         group.mkdir()
         unshared = ["unshare", "--pid", "--fork", "--kill-child=KILL", "--mount", "--uts", "--ipc", "--cgroup"]
         init = [str(HERE / "box-init.sh"), str(folder), str(self._image), provider_id, address]
+        if self._names is not None:
+            self._names.add(f"ip-{address.replace('.', '-')}", address)
+            init.append(str(self._names.file))
         enter = f"echo $$ >{group}/cgroup.procs; exec {' '.join(inside(namespace, [*unshared, *init]))}"
         with (folder / "console.log").open("wb") as console:
             process = subprocess.Popen(

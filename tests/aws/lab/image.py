@@ -1,7 +1,8 @@
 """What an instance finds on its disk that this machine does not have: the image, on top of this machine's root.
 
 Amazon Linux has the AWS CLI, and ``dnf`` that finds Python 3.11 in a repository. Here the CLI is the real one, unpacked
-from its wheel, with the lab's address for AWS; ``dnf`` knows the packages that this machine has as its own.
+from its wheel, with the lab's address for AWS; ``dnf`` knows the packages that this machine has as its own, and
+CloudWatch's agent, of which there is no more than its control program, which reads what it is told to do.
 """
 
 from __future__ import annotations
@@ -25,9 +26,22 @@ for name in "$@"; do
     install | --assumeyes | --quiet) ;;
     python3.11) command -v python3.11 >/dev/null || { echo "No match for argument: $name"; exit 1; } ;;
     python3.11-pip) python3.11 -m ensurepip --version >/dev/null || { echo "No match for argument: $name"; exit 1; } ;;
+    amazon-cloudwatch-agent) install -D -m755 /usr/local/lib/cloudwatch-agent \
+        /opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl ;;
     *) echo "No match for argument: $name"; exit 1 ;;
     esac
 done
+"""
+AGENT = """#!/bin/bash
+# amazon-cloudwatch-agent-ctl -a fetch-config -m ec2 -s -c file:CONFIGURATION
+while getopts a:m:c:s name; do
+    case $name$OPTARG in
+    afetch-config | mec2 | s) ;;
+    cfile:*) configuration=${OPTARG#file:} ;;
+    *) echo "not known here: -$name $OPTARG" >&2; exit 1 ;;
+    esac
+done
+python3 -m json.tool "$configuration" /dev/null
 """
 AWS = """#!/bin/sh
 AWS_ENDPOINT_URL={url} exec /opt/aws-cli/aws "$@"
@@ -38,7 +52,13 @@ def build_image(folder: Path, cache: Path, cloud_url: str) -> Path:
     """Make the image of the machines of one cloud, in ``folder``. Return where it is."""
     image = folder / "image"
     image.mkdir()
-    for name, text in (("dnf", DNF), ("aws", AWS.format(url=cloud_url))):
+    environment = f"[Manager]\nDefaultEnvironment=AWS_ENDPOINT_URL={cloud_url}\n"
+    for name, text in {
+        "dnf": DNF,
+        "aws": AWS.format(url=cloud_url),
+        "cloudwatch-agent": AGENT,
+        "environment.conf": environment,
+    }.items():
         (image / name).write_text(text)
         (image / name).chmod(0o755)
     (image / "aws-cli").symlink_to(command_line(cache).parent)
