@@ -71,7 +71,7 @@ def _secret(found: re.Match[str], place: Place) -> str:
     parameter = place.of(ssm_backends).get_parameter(f"{name}:{version}" if version else name)
     if parameter is None:
         raise ValidationError(message=f"Parameters: [ssm-secure:{name}:] cannot be found.")
-    return str(parameter.value)
+    return str(parameter.decrypt(parameter.value))
 
 
 def check(template: dict[str, Any], given: dict[str, str]) -> None:

@@ -45,11 +45,21 @@ class _Link:
 
 
 class TcpProxy:
-    """Forwards ``127.0.0.1:port`` to ``127.0.0.1:upstream_port``. Use as a context manager."""
+    """Forwards ``host:port`` to ``127.0.0.1:upstream_port``. Use as a context manager."""
 
-    def __init__(self, upstream_port: int, postgres_tls: ssl.SSLContext | None = None) -> None:
-        """``postgres_tls``: callers are PostgreSQL clients that must encrypt, and find this certificate."""
-        self.port = free_port()
+    def __init__(
+        self,
+        upstream_port: int,
+        postgres_tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+    ) -> None:
+        """``postgres_tls``: callers are PostgreSQL clients that must encrypt, and find this certificate.
+
+        Without ``port`` it is any free one.
+        """
+        self._host = host
+        self.port = port or free_port()
         self._tls = postgres_tls
         self.lost = 0
         """How many answers were lost on purpose."""
@@ -74,7 +84,7 @@ class TcpProxy:
     @property
     def url(self) -> str:
         """The proxy as an HTTP server."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._host}:{self.port}"
 
     def cut(self) -> None:
         """Reset every connection, and every new one until :meth:`restore`."""
@@ -114,7 +124,7 @@ class TcpProxy:
         self._loop = asyncio.get_running_loop()
         self._stop, self._flowing = asyncio.Event(), asyncio.Event()
         self._flowing.set()
-        server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+        server = await asyncio.start_server(self._connected, self._host, self.port)
         self._started.set()
         await self._stop.wait()
         server.close()

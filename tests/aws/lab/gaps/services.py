@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from moto.autoscaling.models import autoscaling_backends
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.elbv2.models import FakeTargetGroup, elbv2_backends
 from moto.rds.models import rds_backends
 from tests.aws.lab.gaps.place import Place, Properties
@@ -111,6 +112,22 @@ def _changeable(properties: Properties) -> dict[str, Any]:
         "publicly_accessible": _truth(properties.get("PubliclyAccessible")),
         "storage_type": properties.get("StorageType"),
     }
+
+
+def databases() -> list[dict[str, Any]]:
+    """Return every database there is, and what a server that stands in for it has to know."""
+    return [
+        {
+            "name": one.endpoint["Address"],
+            "user": one.master_username,
+            "password": one._master_user_password,
+            "database": one.db_name,
+            "port": one.port,
+        }
+        for backend in list(rds_backends[DEFAULT_ACCOUNT_ID].values())
+        for one in list(backend.databases.values())
+        if one.status == "available"
+    ]
 
 
 def _truth(value: Any) -> bool:
