@@ -11,6 +11,7 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError, WaiterError
+from tests.aws.account import contents
 from tests.aws.lab.cloud import Cloud
 from tests.aws.lab.image import ROOT, command_line
 
@@ -139,25 +140,6 @@ def test_after_a_deletion_the_account_is_as_it_was_before(formation: Any, servic
     unprotect(service, service("rds").describe_db_instances()["DBInstances"][0]["DBInstanceIdentifier"])
     formation.delete_stack(StackName=STACK)
     assert contents(service) == before
-
-
-def contents(service: Service) -> dict[str, int]:
-    """How much there is in the account, of everything that a rollout makes; what is gone but still listed aside."""
-    ec2, elb, rds, iam = (service(name) for name in ("ec2", "elbv2", "rds", "iam"))
-    ended = [{"Name": "instance-state-name", "Values": ["pending", "running", "shutting-down"]}]
-    lists = [
-        *(ec2.describe_vpcs(), ec2.describe_subnets(), ec2.describe_route_tables(), ec2.describe_network_acls()),
-        *(ec2.describe_security_groups(), ec2.describe_internet_gateways(), ec2.describe_addresses()),
-        *(ec2.describe_launch_templates(), ec2.describe_network_interfaces(), ec2.describe_volumes()),
-        *(ec2.describe_vpc_endpoints(), ec2.describe_instances(Filters=ended)),
-        ec2.describe_nat_gateways(Filter=[{"Name": "state", "Values": ["pending", "available", "deleting"]}]),
-        *(elb.describe_load_balancers(), elb.describe_target_groups(), rds.describe_db_instances()),
-        *(rds.describe_db_subnet_groups(), rds.describe_db_snapshots(), iam.list_roles(), iam.list_instance_profiles()),
-        *(iam.list_policies(Scope="Local"), service("logs").describe_log_groups(), service("sns").list_topics()),
-        *(service("sns").list_subscriptions(), service("autoscaling").describe_auto_scaling_groups()),
-        *(service("cloudwatch").describe_alarms(), service("cloudformation").describe_stacks()),
-    ]
-    return {name: len(found) for one in lists for name, found in one.items() if isinstance(found, list)}
 
 
 def test_what_the_template_does_not_allow_is_refused_before_anything_is_made(formation: Any) -> None:

@@ -33,6 +33,7 @@ import httpx
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from tests.aws.lab import formation
 from tests.aws.lab.answers import Answer, Environment, Fault, Faults, StartResponse, body_of, error, told
+from tests.aws.lab.gaps.services import databases
 from tests.aws.lab.groups import Groups
 from tests.aws.lab.machines import Delays, Machines, every, named
 from tests.aws.lab.targets import Targets
@@ -83,6 +84,8 @@ class Ec2:
             case "/_power", _:
                 with self._machines.lock:
                     self._machines.off(environment["QUERY_STRING"])
+            case "/_databases", _:
+                return told(databases())
             case "/_balancers", "GET":
                 return told(self._targets.shown())
             case "/_balancers", _:
@@ -191,11 +194,11 @@ class Cloud:
 
     def off(self, provider_id: str) -> None:
         """Tell that the machine of an instance that was to end is off."""
-        self._http.delete("/_power", params=provider_id).raise_for_status()
+        self._http.delete(f"/_power?{provider_id}").raise_for_status()
 
-    def balancers(self) -> list[dict[str, Any]]:
-        """Return its load balancers: what whoever stands in for them has to know."""
-        found: list[dict[str, Any]] = self._http.get("/_balancers").raise_for_status().json()
+    def databases(self) -> list[dict[str, Any]]:
+        """Return its databases: what whoever stands in for them has to know, the password included."""
+        found: list[dict[str, Any]] = self._http.get("/_databases").raise_for_status().json()
         return found
 
     def calls(self, action: str) -> int:

@@ -10,6 +10,8 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +20,7 @@ import httpx
 from tests.aws.lab.boxes import Boxes, dying_with_us
 from tests.aws.lab.cloud import Cloud
 from tests.aws.lab.image import ROOT, build_image, build_release
+from tests.aws.lab.machines import Delays
 from tests.aws.lab.network import CONTROL, Network
 
 from dynwork.testing.waiting import wait_until
@@ -27,7 +30,7 @@ URL = f"http://{CONTROL}:{PORT}"
 BUCKET, PREFIX, SECRET = "releases", "dynwork", "/dynwork/lab/worker-token"
 WORKER_TOKEN, API_TOKEN = "the-workers-token", "the-apis-token"
 IMAGE_ID = "ami-12c6146b"
-PENDING_S, UNSEEN_S, ENDING_S = 0.5, 0.5, 60.0
+LIFE = Delays(pending_s=0.5, unseen_s=0.5, ending_s=60.0)
 
 
 class Lab:
@@ -47,7 +50,7 @@ class Lab:
         with contextlib.ExitStack() as ends:
             self.network = ends.enter_context(Network())
             ends.enter_context(self.network.entered())
-            ends.callback(self._start_cloud())
+            ends.callback(start_cloud(CONTROL, self.folder, LIFE))
             self.cloud = Cloud(URL)
             ends.callback(self.cloud.close)
             self.boxes = ends.enter_context(Boxes(self.network, self.cloud, self._image, self.folder / "boxes"))
@@ -59,24 +62,6 @@ class Lab:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ends.close()
-
-    def _start_cloud(self) -> Any:
-        delays = ("--pending-s", str(PENDING_S), "--unseen-s", str(UNSEEN_S), "--ending-s", str(ENDING_S))
-        with (self.folder / "cloud.log").open("wb") as log:
-            process = subprocess.Popen(
-                dying_with_us(sys.executable, "-m", "tests.aws.lab.cloud", CONTROL, str(PORT), *delays),
-                cwd=ROOT,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab"},
-            )
-        wait_until(lambda: _answers(Cloud(URL)), "the cloud answers", 60.0)
-
-        def end() -> None:
-            process.kill()
-            process.wait()
-
-        return end
 
     def _prepare(self) -> None:
         s3, ssm, ec2 = (self.boxes.service(name) for name in ("s3", "ssm", "ec2"))
@@ -124,6 +109,26 @@ class Lab:
         pages = self.boxes.client.describe_instances()["Reservations"]
         found = [one for page in pages for one in page["Instances"]]
         return sorted(found, key=lambda one: one["LaunchTime"])
+
+
+def start_cloud(host: str, folder: Path, delays: Delays) -> Callable[[], None]:
+    """Start a cloud that ends, at the latest, with this process; return how it is ended."""
+    said = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(delays).items()]
+    with (folder / "cloud.log").open("wb") as log:
+        process = subprocess.Popen(
+            dying_with_us(sys.executable, "-m", "tests.aws.lab.cloud", host, str(PORT), *said),
+            cwd=ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab"},
+        )
+    wait_until(lambda: _answers(Cloud(f"http://{host}:{PORT}")), "the cloud answers", 60.0)
+
+    def end() -> None:
+        process.kill()
+        process.wait()
+
+    return end
 
 
 def _answers(cloud: Cloud) -> bool:
