@@ -530,12 +530,12 @@ act_status() {
     [[ $state = *COMPLETE && $state != ROLLBACK* && $state != DELETE* ]] || fail "it is not complete; why: $(first_failure)"
     url=$(output Url)
     say "address: $url"
-    say "answers: $(curl --silent --show-error --max-time 5 "$url/readyz" 2>&1 || true)"
     release=$(output Release)
     say "release: $release"
     say "key: /dynwork/$stack/admin-key in SSM"
     count_machines
-    is_ready || exit 1
+    is_ready || fail "not ready: $(curl --silent --show-error --max-time 5 "$url/readyz" 2>&1 || true). $(hint)"
+    say "ready"
 }
 
 confirm() {

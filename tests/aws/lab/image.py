@@ -17,6 +17,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
+PINS = ROOT / "requirements" / "runtime.txt"
 CLI = "aws-cdk-asset-awscli-v2==2.0.198"
 """AWS's own CLI, version 2, in a wheel; as a dependency it would bring 300 MB more."""
 DNF = """#!/bin/bash
@@ -74,24 +75,29 @@ def command_line(cache: Path) -> Path:
     return cache / "aws-cli" / "aws"
 
 
+def fetch_wheels(cache: Path) -> Path:
+    """Return the folder, in ``cache``, with the wheels that a machine needs."""
+    wheels = cache / "wheels"
+    wheels.mkdir(parents=True, exist_ok=True)
+    complete = wheels / "complete"
+    if not complete.exists() or complete.read_text() != PINS.read_text():
+        shutil.rmtree(wheels)
+        needs = ("--require-hashes", "--only-binary=:all:", "--python-version", "3.11", "-r", str(PINS))
+        _pip("download", "--no-deps", "--dest", str(wheels), *needs)
+        complete.write_text(PINS.read_text())
+    return wheels
+
+
 def build_release(folder: Path, cache: Path) -> tuple[Path, str]:
     """Make a release: dynwork's wheel and what it needs. Return where it is, and the hash of its ``SHA256SUMS``.
 
     The wheels that it needs are kept in ``cache``.
     """
-    release, wheels, tree = folder / "release", cache / "wheels", folder / "tree"
+    release, tree = folder / "release", folder / "tree"
     release.mkdir()
-    wheels.mkdir(exist_ok=True)
-    pins = ROOT / "requirements" / "runtime.txt"
-    complete = wheels / "complete"
-    if not complete.exists() or complete.read_text() != pins.read_text():
-        shutil.rmtree(wheels)
-        needs = ("--require-hashes", "--only-binary=:all:", "--python-version", "3.11", "-r", str(pins))
-        _pip("download", "--no-deps", "--dest", str(wheels), *needs)
-        complete.write_text(pins.read_text())
-    for wheel in wheels.glob("*.whl"):
+    for wheel in fetch_wheels(cache).glob("*.whl"):
         shutil.copy(wheel, release)
-    shutil.copy(pins, release / "requirements.txt")
+    shutil.copy(PINS, release / "requirements.txt")
     shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info"))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
