@@ -10,7 +10,7 @@ KERNEL := setup.py $(wildcard src/dynwork/kinds/native/*)
 TIMES := 10
 SEEDS := 20
 
-.PHONY: help demo up test check lint types layers sanitize chaos soak bench bench-kernel bench-worker bench-store bench-surface lock client pictures docs clean
+.PHONY: help demo up test check lint types layers sanitize chaos soak rollout bench bench-kernel bench-worker bench-store bench-surface lock client pictures docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -46,6 +46,9 @@ chaos: $(DEV_STAMP) ## kill, stop and cut off every part under load, for an hour
 
 soak: $(DEV_STAMP) ## live through days of an EC2 fleet in virtual time, each with mishaps of its own (SEEDS=20)
 	DYNWORK_TEST_SEEDS=$(SEEDS) $(BIN)/pytest tests/fleet/test_soak.py --numprocesses auto --maxprocesses 8 $(ARGS)
+
+rollout: $(DEV_STAMP) ## scripts/init.sh from an empty account to a hash and back, in the cloud of the tests; ten minutes, as root
+	$(BIN)/pytest tests/aws/long_rollout.py $(ARGS)
 
 bench: $(RUN_STAMP) ## the load generator: accepted and completed jobs a second, latency
 	$(BIN)/python -m benchmarks.path $(ARGS)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run every test: test.sh [pytest's arguments]. First those that need no process of their own, on several cores at a time;
-# then those that start real processes, three at a time, since they wait for most of theirs; then, one after the other, those
+# then those that start real processes, two at a time, since they wait for most of theirs; then, one after the other, those
 # that load the whole machine. JUNIT=DIR keeps a report of each part.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
@@ -16,7 +16,7 @@ ran=0
 for name in quick real alone; do
     case $name in
     quick) arguments=(-m "not system" --numprocesses auto --maxprocesses 8) ;;
-    real) arguments=(-m "system and not alone" --numprocesses 3 --dist loadfile) ;;
+    real) arguments=(-m "system and not alone" --numprocesses 2 --dist loadfile) ;;
     alone) arguments=(-m "system and alone") ;;
     esac
     part $name "${arguments[@]}" "$@"
