@@ -36,8 +36,6 @@ BUFFER, BASE = b"what the cloud is to hash", 3_000_000
 
 @pytest.fixture(scope="module")
 def rollout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rollout]:
-    for tool in ("ip", "nsenter", "unshare", "systemd-analyze", "openssl", "gcc"):
-        assert shutil.which(tool), f"{tool} is not there: .ci/run installs it"
     with Rollout(tmp_path_factory.mktemp("rollout"), ROOT / ".venv" / "lab") as rollout:
         yield rollout
 

@@ -50,7 +50,7 @@ class Day:
         await self.store.commit(Round(asks=asks), self.clock.now())
         await self.scaler.tick()
         while not self.provider._exits.empty():  # as the task beside the ticks does
-            await self.scaler._ended(await self.provider.next_exit())
+            await self.scaler._losses.ended(await self.provider.next_exit())
 
     async def live(self, seconds: float) -> None:
         until = self.clock.now() + seconds

@@ -127,16 +127,20 @@ async def test_a_provider_whose_answers_are_dear_is_asked_once_a_minute_while_no
     assert world.provider.looks - looks == 10
 
 
-async def test_it_is_asked_soon_when_a_worker_falls_silent_and_what_ended_is_replaced() -> None:
-    world = World(look_s=60, settle_s=5)
-    (machine,) = await world.grown(1)
-    for _ in range(60):
-        await world.tick()
+async def vanished_and_seen(world: World, machine: str) -> None:
     world.provider.vanish(machine)
     vanished_at = world.clock.now()
     while machine in await world.rows():
         await world.tick(reporting=False)
     assert world.clock.now() - vanished_at <= 16, "two heartbeats of silence, then two looks"
+
+
+async def test_it_is_asked_soon_when_a_worker_falls_silent_and_what_ended_is_replaced() -> None:
+    world = World(look_s=60, settle_s=5)
+    (machine,) = await world.grown(1)
+    for _ in range(60):
+        await world.tick()
+    await vanished_and_seen(world, machine)
     assert world.gone == [f"w-{machine}"]
 
 
@@ -206,8 +210,4 @@ async def test_after_looks_that_failed_for_long_what_ends_is_seen_as_soon_as_eve
     looks = world.provider.looks
     while world.provider.looks == looks:
         await world.tick()
-    world.provider.vanish(machine)
-    vanished_at = world.clock.now()
-    while machine in await world.rows():
-        await world.tick(reporting=False)
-    assert world.clock.now() - vanished_at <= 16, "two heartbeats of silence, then two looks"
+    await vanished_and_seen(world, machine)

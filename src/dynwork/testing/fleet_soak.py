@@ -12,10 +12,9 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 from unittest import mock
 
 from dynwork.orchestrator.core.instance import COUNTED
@@ -31,7 +30,8 @@ from dynwork.orchestrator.store.commands import Ask, Held, Report, Round
 from dynwork.orchestrator.store.memory import MemoryStore
 from dynwork.orchestrator.store.values import Rules
 from dynwork.testing.clock import FakeClock
-from dynwork.testing.ec2 import Box, Mishap, SimulatedEc2
+from dynwork.testing.ec2 import Box, SimulatedEc2
+from dynwork.testing.fleet_mishaps import Mishaps
 
 KIND, CAPACITY = "sha512-chain", 100.0
 TICK_S = 10.0
@@ -44,14 +44,6 @@ APART_S = 60.0
 CLUSTER = "soak"
 CALM_S = 1800.0
 """How long nothing goes wrong any more at the end, seconds."""
-CODES = (
-    ("InsufficientInstanceCapacity", 500), ("InsufficientInstanceCapacity", 400), ("RequestLimitExceeded", 503),
-    ("VcpuLimitExceeded", 400), ("InternalError", 500), ("UnauthorizedOperation", 403),
-)  # fmt: skip
-REPLY_LOST, CALL_LOST, LATE, REFUSED, WELL = range(5)
-ODDS = {"RunInstances": (15, 3, 5, 20, 57)}
-"""How a call goes, in per cent. Launches go wrong more often: what follows a lost reply is where machines get lost."""
-ODDS_ELSE = (2, 2, 2, 6, 88)
 
 
 @dataclass(slots=True)
@@ -81,23 +73,20 @@ class Soak:
         self.clock = FakeClock()
         leasing = LeasePolicy(lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S)
         self.store = MemoryStore(Rules(leasing=leasing))
-        self.cloud = SimulatedEc2(self.clock, self._mishap)
+        self.counts: Counter[str] = Counter()
+        self.mishaps = Mishaps(self.draw, self.clock, self.counts)
+        self.cloud = SimulatedEc2(self.clock, self.mishaps.next)
         self.cloud.lag_s = lambda: self.draw.choice((0.0, 0.0, 5.0, 45.0))
         self.cloud.end_s = 25.0
         self.cloud.on_terminate = self._asked_to_end
         self.workers: dict[str, PaperWorker] = {}
         self.strangers: set[str] = set()
         """By provider id; until they are ended, they are more than was ordered."""
-        self.counts: Counter[str] = Counter()
-        self.calm = False
         self._ids = (f"{number:08x}-0000-7000-8000-000000000000" for number in itertools.count(1))
         self._orchestrators = itertools.count(1)
         self._submitted = 0
         self._build = 1
         self._tick: asyncio.Task[None] | None = None
-        self._hold_until = 0.0
-        self._reply_lost: set[str | None] = set()
-        """The tokens of launches of which nobody heard that they had been made."""
 
     @contextmanager
     def _own_ids(self) -> Iterator[None]:
@@ -134,8 +123,8 @@ class Soak:
             until = self.clock.now() + hours * 3600
             name, lead, scaler = self._orchestrator()
             while self.clock.now() < until + CALM_S:
-                self.calm = self.clock.now() >= until
-                if not self.calm and self.draw.random() < 1 / 300:
+                self.mishaps.over = self.clock.now() >= until
+                if not self.mishaps.over and self.draw.random() < 1 / 300:
                     self.counts["leaders replaced"] += 1
                     if self._tick is not None:
                         self._tick.cancel()  # it dies wherever it is
@@ -167,30 +156,6 @@ class Soak:
         await self.clock.advance(TICK_S)
 
     # -- what happens to the cloud
-    def _mishap(self, action: str, parameters: Mapping[str, Any]) -> Mishap | None:
-        self.counts[action] += 1
-        now = self.clock.now()
-        if self.calm:
-            return None
-        odds: tuple[int, ...] = ODDS.get(action, ODDS_ELSE)
-        if now < self._hold_until:
-            odds = odds[:WELL]
-        (how,) = self.draw.choices(range(len(odds)), odds)
-        if how == WELL:
-            return None
-        if now >= self._hold_until and self.draw.random() < 0.02:
-            self._hold_until = now + self.draw.uniform(60, 900)  # a bad quarter of an hour: everything fails
-        self.counts["mishaps"] += 1
-        if how == REPLY_LOST:
-            self._reply_lost.add(parameters.get("ClientToken"))
-            return Mishap(lost=True, delay_s=10.0)
-        if how == CALL_LOST:
-            return Mishap(lost=True, effect=False)
-        if how == LATE:
-            return Mishap(delay_s=self.draw.uniform(1, 30))
-        self.counts["refused after a lost reply"] += parameters.get("ClientToken") in self._reply_lost - {None}
-        return Mishap(0.0, *self.draw.choice(CODES))
-
     def _asked_to_end(self, box: Box) -> None:
         worker = self.workers.get(box.provider_id)
         assert worker is None or not worker.holding, f"{box.instance_id} is ended while it is busy"
@@ -199,7 +164,7 @@ class Soak:
     async def _load(self) -> None:
         hour = self.clock.now() / 3600 % 24
         busy = 0.08 if 8 <= hour < 20 else 0.01
-        if self.calm or self.draw.random() > busy:
+        if self.mishaps.over or self.draw.random() > busy:
             return
         jobs = [
             Submission(next(self._ids), "local", None, KIND, 5, Chain(b"s", 0, int(self.draw.lognormvariate(8, 1)) + 1))
@@ -210,7 +175,7 @@ class Soak:
 
     def _stranger(self) -> None:
         """A machine of ours appears that no row knows of: somebody launched it by hand, or a backup was restored."""
-        if self.calm or self.draw.random() > 1 / 800:
+        if self.mishaps.over or self.draw.random() > 1 / 800:
             return
         self.counts["strangers"] += 1
         tags = [{"Key": CLUSTER_TAG, "Value": CLUSTER}, {"Key": INSTANCE_TAG, "Value": self._new_id()}]
@@ -244,7 +209,7 @@ class Soak:
     def _boots(self, box: Box) -> PaperWorker:
         self.counts["machines"] += 1
         worker = PaperWorker(box.launched_at + self.draw.triangular(30, 120))
-        if not self.calm and self.draw.random() < (0.5 if box.provider_id in self.strangers else 0.05):
+        if not self.mishaps.over and self.draw.random() < (0.5 if box.provider_id in self.strangers else 0.05):
             self.counts["never reported"] += 1
             worker.reports = False
         return worker
@@ -255,10 +220,10 @@ class Soak:
         if worker.taken_back_at is not None and now >= worker.taken_back_at:
             self.counts["taken back"] += 1
             self.cloud.end(box.provider_id, "Server.SpotInstanceTermination")
-        elif not self.calm and self.draw.random() < 1 / 1500:
+        elif not self.mishaps.over and self.draw.random() < 1 / 1500:
             self.counts["died"] += 1
             self.cloud.end(box.provider_id, "died")
-        elif not self.calm and worker.taken_back_at is None and self.draw.random() < 1 / 700:
+        elif not self.mishaps.over and worker.taken_back_at is None and self.draw.random() < 1 / 700:
             self.counts["notices"] += 1
             worker.notice, worker.taken_back_at = "spot interruption", now + 120
 

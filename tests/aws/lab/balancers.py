@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 from tests.aws.lab.names import Names
 from tests.aws.lab.network import Network
+from tests.aws.lab.watcher import Watcher
 
 LOOK_S, CONNECT_S_MAX = 0.2, 3.0
 CHUNK_BYTES, CONNECTIONS_MAX = 65536, 512
@@ -65,50 +64,31 @@ class Balancer:
     servers: dict[int, asyncio.Server] = field(default_factory=dict)
 
 
-class Balancers:
-    """Use as a context manager."""
+class Balancers(Watcher):
+    """Those that the cloud has."""
 
     def __init__(self, network: Network, cloud_url: str, names: Names) -> None:
+        super().__init__("balancers")
         self._network = network
         self._url = cloud_url
         self._names = names
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="balancers", daemon=True)
         self._balancers: dict[str, Balancer] = {}
         self._groups: dict[str, dict[str, Any]] = {}
         self._targets: dict[str, dict[str, Target]] = {}
         self._turns = 0
         self._connections = 0
-        self._failure: BaseException | None = None
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raise what went wrong, if anything did."""
-        if self._failure is not None:
-            raise self._failure
-
-    def _run(self) -> None:
-        try:
-            with self._network.at_the_edge():
-                asyncio.run(self._watch())
-        except Exception as error:  # noqa: BLE001 - told by check()
-            self._failure = error
+    def watch(self) -> None:
+        """See :meth:`Watcher.watch`."""
+        with self._network.at_the_edge():
+            asyncio.run(self._watch())
 
     async def _watch(self) -> None:
         async with (
             httpx.AsyncClient(base_url=self._url, trust_env=False, timeout=10) as http,
             asyncio.TaskGroup() as tasks,
         ):
-            while not self._stop.is_set():
+            while not self.stop.is_set():
                 shown = (await http.get("/_balancers")).raise_for_status().json()
                 await self._follow(shown, tasks)
                 health = {

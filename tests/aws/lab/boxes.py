@@ -15,7 +15,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +27,7 @@ from botocore.config import Config
 from tests.aws.lab.cloud import Cloud
 from tests.aws.lab.names import Names
 from tests.aws.lab.network import Network, inside
+from tests.aws.lab.watcher import Watcher
 
 from dynwork.testing.waiting import wait_until
 
@@ -77,20 +77,18 @@ def _removed(group: Path) -> bool:
     return True
 
 
-class Boxes:
-    """Use as a context manager, on the control side of the network."""
+class Boxes(Watcher):
+    """To be used on the control side of the network."""
 
     def __init__(self, network: Network, cloud: Cloud, image: Path, folder: Path, names: Names | None = None) -> None:
         """``names``: those that the machines know, now and later."""
+        super().__init__("boxes")
         self._network = network
         self._names = names
         self._cloud = cloud
         self._image = image
         self._folder = folder
         self._state = folder / "imds.json"
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="boxes", daemon=True)
-        self._failure: BaseException | None = None
         self._boots = 0
         self.running: dict[str, Box] = {}
         self.gone: dict[str, Box] = {}
@@ -112,23 +110,20 @@ class Boxes:
         self._state.write_text("{}")
         command = [sys.executable, "-m", "tests.aws.lab.imds", str(self._state)]
         self._imds = subprocess.Popen(dying_with_us(*inside(self._network.vpc, command)), cwd=HERE.parents[2])
-        self._thread.start()
-        return self
+        return super().__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__exit__(kind, error, trace)
         for box in list(self.running.values()):
             self._kill(box)
         self._imds.kill()
         self._imds.wait()
 
     def check(self) -> None:
-        """Raise what went wrong with the watching, if anything did."""
-        if self._failure is not None:
-            raise self._failure
+        """See :meth:`Watcher.check`."""
+        super().check()
         assert self._imds.poll() is None, "the metadata service has ended"
 
     def kill(self, provider_id: str) -> None:
@@ -144,12 +139,10 @@ class Boxes:
         for pid in meant:
             os.kill(pid, signal.SIGKILL)
 
-    def _watch(self) -> None:
-        try:
-            while not self._stop.wait(LOOK_S):
-                self._look()
-        except Exception as error:  # noqa: BLE001 - told by check(), to whoever waits for a box
-            self._failure = error
+    def watch(self) -> None:
+        """See :meth:`Watcher.watch`."""
+        while not self.stop.wait(LOOK_S):
+            self._look()
 
     def _look(self) -> None:
         pages = self.client.describe_instances()["Reservations"]

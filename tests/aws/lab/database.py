@@ -10,17 +10,16 @@ import asyncio
 import contextlib
 import ssl
 import subprocess
-import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import asyncpg
 from tests.aws.lab.cloud import Cloud
 from tests.aws.lab.names import Names
 from tests.aws.lab.network import Network
+from tests.aws.lab.watcher import Watcher
 
 from dynwork.testing.chaos.proxy import TcpProxy
 from dynwork.testing.postgres import IN_A_HURRY
@@ -41,43 +40,25 @@ class Running:
     ends: contextlib.ExitStack
 
 
-class RunningDatabases:
-    """Use as a context manager."""
+class RunningDatabases(Watcher):
+    """Those that the cloud has."""
 
     def __init__(self, network: Network, cloud_url: str, names: Names, folder: Path) -> None:
+        super().__init__("databases")
         self._network = network
         self._url = cloud_url
         self._names = names
         self._folder = folder
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="databases", daemon=True)
         self._running: dict[str, Running] = {}
         self._made = 0
-        self._failure: BaseException | None = None
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raise what went wrong, if anything did."""
-        if self._failure is not None:
-            raise self._failure
-
-    def _watch(self) -> None:
+    def watch(self) -> None:
+        """See :meth:`Watcher.watch`."""
         cloud = Cloud(self._url)
         try:
             with self._network.at_the_edge():
-                while not self._stop.wait(LOOK_S):
+                while not self.stop.wait(LOOK_S):
                     self._follow({one["name"]: one for one in cloud.databases()})
-        except Exception as error:  # noqa: BLE001 - told by check()
-            self._failure = error
         finally:
             for running in self._running.values():
                 running.ends.close()

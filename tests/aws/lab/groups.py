@@ -8,10 +8,6 @@ to end leaves its target groups first, and goes when it has drained.
 
 from __future__ import annotations
 
-import threading
-from types import TracebackType
-from typing import Self
-
 from moto.autoscaling.exceptions import ValidationError
 from moto.autoscaling.models import (
     ASG_NAME_TAG,
@@ -24,6 +20,7 @@ from moto.autoscaling.models import (
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from tests.aws.lab.machines import ENDING, PENDING, RUNNING, TERMINATED, Machines, as_method
 from tests.aws.lab.targets import Targets
+from tests.aws.lab.watcher import Watcher
 
 from dynwork.testing.waiting import wait_until
 
@@ -31,14 +28,13 @@ KEEP_S, EMPTY_S_MAX = 0.1, 30.0
 MEMBER_OF = {PENDING[0]: "Pending", RUNNING[0]: "InService"}
 
 
-class Groups:
-    """The groups of the account. Use as a context manager: they are kept while inside."""
+class Groups(Watcher):
+    """The groups of the account, which are kept to their size."""
 
     def __init__(self, machines: Machines, targets: Targets) -> None:
+        super().__init__("groups")
         self._machines = machines
         self._targets = targets
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="groups", daemon=True)
 
     def fill(self) -> None:
         """Let moto's groups be these."""
@@ -50,18 +46,9 @@ class Groups:
         AutoScalingBackend.update_attached_target_groups = lambda *_: None
         AutoScalingBackend.notify_terminate_instances = lambda *_: None
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(KEEP_S):
+    def watch(self) -> None:
+        """See :meth:`Watcher.watch`."""
+        while not self.stop.wait(KEEP_S):
             for backend in list(autoscaling_backends[DEFAULT_ACCOUNT_ID].values()):
                 for group in list(backend.autoscaling_groups.values()):
                     self.keep(group)

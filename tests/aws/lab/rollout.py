@@ -12,18 +12,16 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.aws.lab.balancers import Balancers
 from tests.aws.lab.boxes import Boxes
-from tests.aws.lab.cloud import Cloud
 from tests.aws.lab.database import RunningDatabases
+from tests.aws.lab.ground import Ground
 from tests.aws.lab.image import build_image, command_line
 from tests.aws.lab.machines import Delays
 from tests.aws.lab.names import Names
 from tests.aws.lab.network import Network
-from tests.aws.lab.site import PORT, start_cloud
 
 VPC = ipaddress.IPv4Network("10.80.0.0/16")
 """Of the stack, see deploy/aws/dynwork.yaml."""
@@ -31,42 +29,23 @@ REGION = "eu-central-1"
 LIFE = Delays(pending_s=0.5, unseen_s=0.5, ending_s=20.0, pace=0.1, grace_pace=0.3)
 
 
-class Rollout:
-    """Use as a context manager. Everything started inside by this thread is on the control side.
-
-    ``folder`` has the logs of the cloud, of every box and of the databases.
-    """
+class Rollout(Ground):
+    """``folder`` has the logs of every box and of the databases, too."""
 
     def __init__(self, folder: Path, cache: Path, life: Delays = LIFE) -> None:
-        self.folder = folder
-        self.network = Network(VPC)
-        self.url = f"http://{self.network.control_address}:{PORT}"
-        self._life = life
+        super().__init__(folder, Network(VPC), life)
         self._image = build_image(folder, cache, self.url)
         self._programs = folder / "bin"
         self._programs.mkdir()
         (self._programs / "aws").symlink_to(command_line(cache))
         self.names = Names(folder / "hosts")
-        self._ends = contextlib.ExitStack()
 
-    def __enter__(self) -> Self:
-        with contextlib.ExitStack() as ends:
-            ends.enter_context(self.network)
-            ends.enter_context(self.network.entered())
-            ends.callback(start_cloud(self.network.control_address, self.folder, self._life))
-            self.cloud = Cloud(self.url)
-            ends.callback(self.cloud.close)
-            self._balancers = ends.enter_context(Balancers(self.network, self.url, self.names))
-            self._databases = ends.enter_context(RunningDatabases(self.network, self.url, self.names, self.folder))
-            boxes = Boxes(self.network, self.cloud, self._image, self.folder / "boxes", self.names)
-            self.boxes = ends.enter_context(boxes)
-            self._ends = ends.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ends.close()
+    def build(self, ends: contextlib.ExitStack) -> None:
+        """See :meth:`Ground.build`."""
+        self._balancers = ends.enter_context(Balancers(self.network, self.url, self.names))
+        self._databases = ends.enter_context(RunningDatabases(self.network, self.url, self.names, self.folder))
+        boxes = Boxes(self.network, self.cloud, self._image, self.folder / "boxes", self.names)
+        self.boxes = ends.enter_context(boxes)
 
     def check(self) -> None:
         """Raise what went wrong with a part of it, if anything did."""

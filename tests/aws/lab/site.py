@@ -7,61 +7,34 @@ with Lab(folder, cache) as lab:
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import httpx
-from tests.aws.lab.boxes import Boxes, dying_with_us
-from tests.aws.lab.cloud import Cloud
-from tests.aws.lab.image import ROOT, build_image, build_release
+from tests.aws.lab.boxes import Boxes
+from tests.aws.lab.ground import Ground
+from tests.aws.lab.image import build_image, build_release
 from tests.aws.lab.machines import Delays
 from tests.aws.lab.network import CONTROL, Network
 
-from dynwork.testing.waiting import wait_until
-
-PORT = 5000
-URL = f"http://{CONTROL}:{PORT}"
 BUCKET, PREFIX, SECRET = "releases", "dynwork", "/dynwork/lab/worker-token"
 WORKER_TOKEN, API_TOKEN = "the-workers-token", "the-apis-token"
 IMAGE_ID = "ami-12c6146b"
 LIFE = Delays(pending_s=0.5, unseen_s=0.5, ending_s=60.0)
 
 
-class Lab:
-    """Use as a context manager. Everything started inside by this thread is on the control side.
-
-    ``folder`` has the logs of the cloud and of every box.
-    """
+class Lab(Ground):
+    """``folder`` has the logs of every box, too."""
 
     def __init__(self, folder: Path, cache: Path) -> None:
+        super().__init__(folder, Network(), LIFE)
         cache.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self._image = build_image(folder, cache, URL)
+        self._image = build_image(folder, cache, self.url)
         self._release, self._release_sha256 = build_release(folder, cache)
-        self._ends = contextlib.ExitStack()
 
-    def __enter__(self) -> Self:
-        with contextlib.ExitStack() as ends:
-            self.network = ends.enter_context(Network())
-            ends.enter_context(self.network.entered())
-            ends.callback(start_cloud(CONTROL, self.folder, LIFE))
-            self.cloud = Cloud(URL)
-            ends.callback(self.cloud.close)
-            self.boxes = ends.enter_context(Boxes(self.network, self.cloud, self._image, self.folder / "boxes"))
-            self._prepare()
-            self._ends = ends.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ends.close()
+    def build(self, ends: contextlib.ExitStack) -> None:
+        """See :meth:`Ground.build`."""
+        self.boxes = ends.enter_context(Boxes(self.network, self.cloud, self._image, self.folder / "boxes"))
+        self._prepare()
 
     def _prepare(self) -> None:
         s3, ssm, ec2 = (self.boxes.service(name) for name in ("s3", "ssm", "ec2"))
@@ -77,7 +50,7 @@ class Lab:
         return {
             "AWS_ACCESS_KEY_ID": "lab",
             "AWS_SECRET_ACCESS_KEY": "lab",
-            "AWS_ENDPOINT_URL": URL,
+            "AWS_ENDPOINT_URL": self.url,
             "DYNWORK_API_TOKEN": API_TOKEN,
             "DYNWORK_WORKER_TOKEN": WORKER_TOKEN,
             "DYNWORK_ORCHESTRATOR_HOST": CONTROL,
@@ -109,33 +82,3 @@ class Lab:
         pages = self.boxes.client.describe_instances()["Reservations"]
         found = [one for page in pages for one in page["Instances"]]
         return sorted(found, key=lambda one: one["LaunchTime"])
-
-
-def start_cloud(host: str, folder: Path, delays: Delays) -> Callable[[], None]:
-    """Start a cloud that ends, at the latest, with this process; return how it is ended."""
-    said = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(delays).items()]
-    with (folder / "cloud.log").open("wb") as log:
-        process = subprocess.Popen(
-            dying_with_us(sys.executable, "-m", "tests.aws.lab.cloud", host, str(PORT), *said),
-            cwd=ROOT,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab"},
-        )
-    wait_until(lambda: _answers(Cloud(f"http://{host}:{PORT}")), "the cloud answers", 60.0)
-
-    def end() -> None:
-        process.kill()
-        process.wait()
-
-    return end
-
-
-def _answers(cloud: Cloud) -> bool:
-    try:
-        cloud.calls("DescribeInstances")
-    except httpx.TransportError:
-        return False
-    finally:
-        cloud.close()
-    return True

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -31,16 +30,14 @@ from dynwork.orchestrator.core.instance import Gone, Instance, InstanceState, La
 from dynwork.orchestrator.core.scaling import Demand, Plan, ScalingPolicy
 from dynwork.orchestrator.fleet.launching import Launcher
 from dynwork.orchestrator.fleet.lookout import Lookout
-from dynwork.orchestrator.fleet.provider import Exit, Machine, Provider, Trouble
+from dynwork.orchestrator.fleet.losses import Losses, WorkerGone
+from dynwork.orchestrator.fleet.provider import Machine, Provider, Trouble
 from dynwork.orchestrator.fleet.reconcile import Reconciler, Sight, by_instance, is_unsettled, members, returning
 from dynwork.orchestrator.fleet.renewal import REASON, Renewal, has_successor
 from dynwork.orchestrator.metrics import Metrics
 from dynwork.orchestrator.store.port import Store
 
 log = logs.get("dynwork.fleet")
-
-WorkerGone = Callable[[str], Awaitable[object]]
-"""Told the id of a worker whose process is known to be dead."""
 
 
 class Leadership(Protocol):
@@ -58,8 +55,8 @@ class FleetRules:
 
     A sight that took longer than ``sight_s_max`` to get is stale. The provider is asked every ``look_s``, and every
     ``settle_s`` while there is something to see; its list may lag by ``apart_s``. A worker not heard of for
-    ``silent_s``, two heartbeats, no longer vouches for a machine that the provider does not list. ``worker_gone``: how
-    leases of dead workers are given back at once; ``None`` leaves them to expire.
+    ``silent_s``, two heartbeats, no longer vouches for a machine that the provider does not list. ``worker_gone``: see
+    :class:`Losses`.
     """
 
     policy: ScalingPolicy = field(default_factory=ScalingPolicy)
@@ -92,6 +89,9 @@ class Autoscaler:
         self._leader = leader
         self._rules = rules or FleetRules()
         self._launcher = Launcher(outside.store, outside.provider, outside.clock, outside.metrics)
+        self._losses = Losses(
+            outside.store, outside.clock, self._launcher, lambda: leader.epoch, self._rules.worker_gone
+        )
         self._epoch: int | None = None
         self._wake = asyncio.Event()
         self._begin_anew()
@@ -117,7 +117,7 @@ class Autoscaler:
     async def run(self) -> None:
         """Tick until cancelled; a machine that ends unasked is answered at once."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch_exits())
+            tasks.create_task(self._losses.watch(self._provider.next_exit, self._wake))
             while True:
                 await self.tick()
                 await wait_for_event(self._clock, self._wake, self._rules.tick_s)
@@ -170,8 +170,8 @@ class Autoscaler:
         rows = {row.instance_id: row for row in sight.instances}
         for instance_id, reason in repairs.gone:
             worker = sight.workers.get(instance_id)
-            await self._tell_worker_gone(worker.facts.worker_id if worker else None)
-            await self._gone(epoch, rows[instance_id], reason)
+            worker_id = worker.facts.worker_id if worker else None
+            await self._losses.gone(epoch, rows[instance_id], worker_id, reason)
         for machine in repairs.launched:
             await self._store.instance_event(epoch, machine.instance_id, Launched(machine.provider_id), sight.now)
             self._launcher.over(machine.instance_id)
@@ -259,42 +259,6 @@ class Autoscaler:
                 self._cannot_end = Trouble(error.code, error.detail)
         else:
             self._cannot_end = None
-
-    # -- losses
-    async def _watch_exits(self) -> None:
-        while True:
-            exited = await self._provider.next_exit()
-            try:
-                await self._ended(exited)
-            except (StaleLeaderError, StoreUnavailableError) as error:  # reconcile sees it, too, a little later
-                log.warning("exit_not_noted", instance_id=exited.instance_id, code=error.code)
-            self._wake.set()
-
-    async def _ended(self, exited: Exit) -> None:
-        log.info("machine_ended", instance_id=exited.instance_id, reason=exited.reason)
-        if exited.provider_id is not None:  # of several of one id it may be one that nobody counts on: looks tell
-            return
-        workers = await self._store.workers()
-        named = [w.facts.worker_id for w in workers if w.facts.instance_id == exited.instance_id]
-        await self._tell_worker_gone(named[0] if named else None)
-        epoch = self._leader.epoch
-        if epoch is None:
-            return
-        for row in await self._store.instances():
-            if row.instance_id == exited.instance_id:
-                await self._gone(epoch, row, exited.reason)
-
-    async def _gone(self, epoch: int, row: Instance, reason: str) -> None:
-        now = self._clock.now()
-        after = await self._store.instance_event(epoch, row.instance_id, Gone(reason), now)
-        self._launcher.over(row.instance_id)
-        never_of_use = row.state in (InstanceState.INTENDED, InstanceState.BOOTING)
-        if never_of_use and after is not None and after.ended_at == now:  # else it was noted before
-            self._launcher.failed(reason)
-
-    async def _tell_worker_gone(self, worker_id: str | None) -> None:
-        if self._rules.worker_gone is not None and worker_id is not None:
-            await self._rules.worker_gone(worker_id)
 
     def _decide(self, decision: str, *, acts: bool = False) -> None:
         if decision != self.decision:
