@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes a release, what a machine on EC2 installs, each file by its hash: release.sh FOLDER (made; must not exist)
 # release.sh --name prints what a release of this checkout is called: the hash of all that goes into it.
+# release.sh --check says whether this machine can make one.
 # Needs Linux on x86-64, Python 3.11 or later with its headers, and a C compiler: AWS CloudShell can have them, see fail().
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -58,19 +59,29 @@ check_kernel() { # FOLDER
         fail "the kernel built here needs glibc 2.$too_new, and Amazon Linux 2023 has 2.$GLIBC_MAX: build it in AWS CloudShell"
 }
 
-[ $# = 1 ] || fail "usage: release.sh FOLDER, or release.sh --name"
+check_machine() { # PYTHON
+    local headers
+    [ "$(uname -s) $(uname -m)" = "Linux x86_64" ] ||
+        fail "a release is built on Linux on x86-64, and this is $(uname -s) on $(uname -m): run it in AWS CloudShell"
+    headers=$("$1" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+    { [ -e "$headers/Python.h" ] && command -v "${CC:-gcc}" >/dev/null; } ||
+        fail "a C compiler and the headers of $1 are needed: in AWS CloudShell, sudo dnf install -y python3.11-devel gcc"
+}
+
+[ $# = 1 ] || fail "usage: release.sh FOLDER, release.sh --name, or release.sh --check"
 if [ "$1" = --name ]; then
     name
     exit
 fi
-[ "$(uname -s) $(uname -m)" = "Linux x86_64" ] ||
-    fail "a release is built on Linux on x86-64, and this is $(uname -s) on $(uname -m): run it in AWS CloudShell"
+base_python=$(find_python)
+check_machine "$base_python"
+[ "$1" != --check ] || exit 0
 mkdir "$1" || fail "$1 must not exist yet"
 release=$(cd "$1" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 mkdir "$scratch/tree"
-"$(find_python)" -m venv "$scratch/venv"
+"$base_python" -m venv "$scratch/venv"
 python=$scratch/venv/bin/python
 fetch_wheels "$python" "$release"
 build_wheel "$python" "$release"

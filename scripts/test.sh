@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run every test: test.sh [pytest's arguments]. First those that need no process of their own, on several cores at a time;
-# then those that start real processes, two at a time, since they wait for most of theirs; then, one after the other, those
-# that load the whole machine. JUNIT=DIR keeps a report of each part.
+# then those that start real processes, three at a time, since they wait for most of theirs; then, one after the other, those
+# that load the whole machine. Those marked long are for make rollout. JUNIT=DIR keeps a report of each part.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 NO_TESTS=5 # pytest's exit code when its arguments select none: fine for one part, not for all
@@ -16,7 +16,7 @@ ran=0
 for name in quick real alone; do
     case $name in
     quick) arguments=(-m "not system" --numprocesses auto --maxprocesses 8) ;;
-    real) arguments=(-m "system and not alone" --numprocesses 2 --dist loadfile) ;;
+    real) arguments=(-m "system and not alone and not long" --numprocesses 3 --dist loadfile) ;;
     alone) arguments=(-m "system and alone") ;;
     esac
     part $name "${arguments[@]}" "$@"
@@ -26,3 +26,4 @@ for name in quick real alone; do
     ran=1
 done
 [ $ran = 1 ] || exit $NO_TESTS
+echo "not run, since they take minutes (make rollout, make chaos, make soak): the tests marked long, and more rounds and seeds"

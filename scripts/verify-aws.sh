@@ -4,6 +4,7 @@
 # check; exit code 1 if one failed.
 # shellcheck disable=SC2329 # check calls what it is given
 set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 stack=dynwork region=${AWS_REGION:-${AWS_DEFAULT_REGION:-}} failover='' failed=0
 while [ $# -gt 0 ]; do
@@ -11,20 +12,20 @@ while [ $# -gt 0 ]; do
     --stack) stack=${2:?} && shift ;;
     --region) region=${2:?} && shift ;;
     --failover) failover=true ;;
-    *) sed -n '2,4s/^# //p' "$0" && exit 2 ;;
+    *) sed -n '2,4s/^# //p' "$0" >&2 && exit 2 ;;
     esac
     shift
 done
-[ -n "$region" ] || { echo 'verify-aws.sh: say --region' >&2 && exit 2; }
-export AWS_PAGER='' AWS_REGION=$region
-
-ask() { aws --output text "$@" | sed 's/\t/\n/g' | sed '/^None$/d'; }
-output() { ask cloudformation describe-stacks --stack-name "$stack" --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue"; }
-physical() { ask cloudformation describe-stack-resource --stack-name "$stack" --logical-resource-id "$1" --query StackResourceDetail.PhysicalResourceId; }
-machines() { # QUERY ROLE
-    ask ec2 describe-instances --query "Reservations[].Instances[] | $1" --filters "Name=tag:dynwork:stack,Values=$stack" \
-        "Name=tag:dynwork:role,Values=$2" Name=instance-state-name,Values=running
-}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+# shellcheck source=scripts/aws/ask.sh
+. scripts/aws/ask.sh
+# shellcheck source=scripts/aws/stack.sh
+. scripts/aws/stack.sh
+# shellcheck source=scripts/aws/machines.sh
+. scripts/aws/machines.sh
+# shellcheck source=scripts/aws/trial.sh
+. scripts/aws/trial.sh
 
 check() { # WHAT COMMAND...
     local what=$1 said
@@ -46,66 +47,117 @@ within() { # SECONDS COMMAND...
     done
 }
 
-in_two_zones() { [ "$(machines '[].Placement.AvailabilityZone' api | sort -u | wc -l)" -ge 2 ]; }
-without_public_address() { ! machines '[].PublicIpAddress' api,orchestrator,worker | grep .; }
-disks_encrypted() { ! ask ec2 describe-volumes --filters "Name=tag:dynwork:stack,Values=$stack" Name=encrypted,Values=false --query 'Volumes[].VolumeId' | grep .; }
-answers() { curl --silent --fail --max-time 5 --output /dev/null "$url/readyz"; }
-some_spot() { machines '[].InstanceLifecycle' worker | grep -q spot; }
-logs_of() { ask logs describe-log-streams --log-group-name "/dynwork/$stack" --log-stream-name-prefix "$1" --query 'logStreams[].logStreamName' | grep -q .; }
+running() { # ROLE QUERY; some must run
+    local found
+    found=$(machines "$1" running "$2") || return
+    [ -n "$found" ] || fail "no $1 runs"
+    say "$found"
+}
+
+none_of() { # CALL...: what it lists must be nothing
+    local found
+    found=$(aws_ "$@" | lines) || return
+    [ -z "$found" ] || { say "$found" && return 1; }
+}
+
+in_two_zones() {
+    local zones
+    zones=$(running api '[].Placement.AvailabilityZone') || return
+    [ "$(sort -u <<<"$zones" | wc -l)" -ge 2 ] || { say "all in $zones" && return 1; }
+}
+without_public_address() {
+    running api '[].InstanceId' >/dev/null &&
+        none_of ec2 describe-instances --filters "Name=tag:dynwork:stack,Values=$stack" --query 'Reservations[].Instances[].PublicIpAddress'
+}
+disks_encrypted() {
+    none_of ec2 describe-volumes --filters "Name=tag:dynwork:stack,Values=$stack" Name=encrypted,Values=false --query 'Volumes[].VolumeId'
+}
+some_spot() {
+    local found
+    found=$(running worker '[].InstanceLifecycle') || return
+    [[ $found = *spot* ]]
+}
+logs_of() {
+    local found
+    found=$(aws_ logs describe-log-streams --log-group-name "/dynwork/$stack" --log-stream-name-prefix "$1" --query 'logStreams[].logStreamName' | lines)
+    [ -n "$found" ]
+}
 shell_on() {
-    local machine
-    for machine in $(machines '[].InstanceId' "$1"); do
-        [ "$(ask ssm describe-instance-information --filters "Key=InstanceIds,Values=$machine" --query 'InstanceInformationList[].PingStatus')" = Online ] || return 1
+    local all machine state
+    all=$(running "$1" '[].InstanceId') || return
+    for machine in $all; do
+        state=$(aws_ ssm describe-instance-information --filters "Key=InstanceIds,Values=$machine" --query 'InstanceInformationList[].PingStatus')
+        [ "$state" = Online ] || { say "$machine: ${state:-not known to Systems Manager}" && return 1; }
     done
 }
-console_tells() { ask ec2 get-console-output --latest --instance-id "$(machines '[].InstanceId' worker | sed -n 1p)" --query Output | grep -q .; }
+console_tells() {
+    local all said
+    all=$(running worker '[].InstanceId') || return
+    said=$(aws_ ec2 get-console-output --latest --instance-id "${all%%$'\n'*}" --query Output | lines)
+    [ -n "$said" ]
+}
 
 decision() { # ROLE ACTION RESOURCE [KEY=VALUE...]: as IAM evaluates it
     local role action=$2 resource=$3 context=() pair
-    role=$(ask iam get-role --role-name "$(physical "$1")" --query Role.Arn)
+    role=$(resource "$1")
+    role=$(aws_ iam get-role --role-name "$role" --query Role.Arn) || return
     shift 3
     for pair in "$@"; do context+=("ContextKeyName=${pair%%=*},ContextKeyValues=${pair#*=},ContextKeyType=string"); done
-    ask iam simulate-principal-policy --policy-source-arn "$role" --action-names "$action" --resource-arns "$resource" \
+    aws_ iam simulate-principal-policy --policy-source-arn "$role" --action-names "$action" --resource-arns "$resource" \
         ${context[0]+--context-entries "${context[@]}"} --query 'EvaluationResults[].EvalDecision'
 }
-permitted() { [ "$(decision "$@")" = allowed ]; }
-denied() { [[ $(decision "$@") = *Deny ]]; }
+permitted() {
+    local said
+    said=$(decision "$@") || return
+    [ "$said" = allowed ] || { say "$said" && return 1; }
+}
+denied() {
+    local said
+    said=$(decision "$@") || return
+    [[ $said = *Deny ]] || { say "$said" && return 1; }
+}
 
 an_api_dies_and_comes_back() {
-    local group dead
-    group=$(output ApiGroup)
-    dead=$(machines '[].InstanceId' api | sed -n 1p)
-    aws ec2 terminate-instances --instance-ids "$dead" >/dev/null || return 1
-    local until=$((SECONDS + 600)) misses=0 healthy
+    local targets dead well until=$((SECONDS + 600)) misses=0 calls=0
+    targets=$(output Apis) || return
+    dead=$(running api '[].InstanceId') || return
+    dead=${dead%%$'\n'*}
+    aws_ ec2 terminate-instances --instance-ids "$dead" >/dev/null || return
     while [ "$SECONDS" -lt "$until" ]; do
-        answers || misses=$((misses + 1))
-        healthy=$(ask elbv2 describe-target-health --target-group-arn "$(output Apis)" \
-            --query "TargetHealthDescriptions[?TargetHealth.State=='healthy'].Target.Id")
-        [ "$(grep -cv "$dead" <<<"$healthy")" -lt 2 ] || break
+        calls=$((calls + 1))
+        is_ready || misses=$((misses + 1))
+        well=$(healthy "$targets") || return
+        [ "$(grep -cv "$dead" <<<"$well")" -lt 2 ] || break
         sleep 2
     done
-    [ "$SECONDS" -lt "$until" ] || { echo "the group $group has not replaced it within ten minutes" && return 1; }
-    [ "$misses" = 0 ] || { echo "$misses requests were not answered meanwhile" && return 1; }
+    [ "$SECONDS" -lt "$until" ] || { say "its group has not replaced $dead within ten minutes" && return 1; }
+    [ "$misses" = 0 ] || { say "$misses of $calls requests were not answered meanwhile" && return 1; }
 }
+
+zone_of() { aws_ rds describe-db-instances --db-instance-identifier "$1" --query 'DBInstances[].AvailabilityZone'; }
 
 database_fails_over() {
-    local database before
-    database=$(output Database)
-    before=$(ask rds describe-db-instances --db-instance-identifier "$database" --query 'DBInstances[].AvailabilityZone')
-    aws rds reboot-db-instance --db-instance-identifier "$database" --force-failover >/dev/null || return 1
+    local database before after
+    database=$(output Database) || return
+    before=$(zone_of "$database") || return
+    aws_ rds reboot-db-instance --db-instance-identifier "$database" --force-failover >/dev/null || return
     sleep 30
-    within 300 answers || return 1
-    [ "$(ask rds describe-db-instances --db-instance-identifier "$database" --query 'DBInstances[].AvailabilityZone')" != "$before" ]
+    within 300 is_ready || return
+    after=$(zone_of "$database") || return
+    [ "$after" != "$before" ] || { say "it is in $before, as before" && return 1; }
 }
 
-url=$(output Url)
-[ -n "$url" ] || { echo "verify-aws.sh: there is no stack $stack in $region, or these credentials may not see it" >&2 && exit 1; }
-account=$(ask sts get-caller-identity --query Account)
+[ -n "$region" ] || fail "say --region"
+account=$(aws_ sts get-caller-identity --query Account) || exit 1
+look_at_stack
+is_there || fail "there is no stack $stack in $region"
+url=$(output Url) || exit 1
+template=$(resource WorkerTemplate) || exit 1
 arn=arn:aws:ec2:$region:$account
-template=$arn:launch-template/$(physical WorkerTemplate)
+template=$arn:launch-template/$template
 secret=arn:aws:ssm:$region:$account:parameter/dynwork/$stack
 
-check "the address answers" within 60 answers
+check "the address answers" within 60 is_ready
 check "the APIs are in two zones" in_two_zones
 check "no machine has a public address" without_public_address
 check "every disk is encrypted" disks_encrypted
@@ -117,7 +169,7 @@ check "an orchestrator may not launch without it" denied OrchestratorRole ec2:Ru
 check "an orchestrator may end a worker" permitted OrchestratorRole ec2:TerminateInstances "$arn:instance/i-0" \
     "aws:ResourceTag/dynwork:stack=$stack" aws:ResourceTag/dynwork:role=worker
 check "an orchestrator may end nothing else" denied OrchestratorRole ec2:TerminateInstances "$arn:instance/i-0"
-check "a worker is a spot machine (there may be none: then on-demand ones serve)" some_spot
+some_spot >/dev/null 2>&1 || say "note    no worker is a spot machine: there is none to be had, and on-demand ones serve"
 check "the APIs' logs arrive" within 300 logs_of api
 check "the orchestrator's logs arrive" within 300 logs_of orchestrator
 check "Session Manager reaches the APIs" shell_on api

@@ -7,7 +7,10 @@ from typing import Any
 
 
 def contents(service: Callable[[str], Any]) -> dict[str, int]:
-    """How much there is in the account, of everything that a rollout makes; what is gone but still listed aside."""
+    """How much there is in the account, of everything that a rollout makes.
+
+    What is gone but still listed is aside, and so are the roles of AWS's own services, which are the account's.
+    """
     ec2, elb, rds, iam = (service(name) for name in ("ec2", "elbv2", "rds", "iam"))
     ended = [{"Name": "instance-state-name", "Values": ["pending", "running", "shutting-down"]}]
     lists = [
@@ -22,4 +25,12 @@ def contents(service: Callable[[str], Any]) -> dict[str, int]:
         *(service("sns").list_subscriptions(), service("autoscaling").describe_auto_scaling_groups()),
         *(service("cloudwatch").describe_alarms(), service("cloudformation").describe_stacks()),
     ]
-    return {name: len(found) for one in lists for name, found in one.items() if isinstance(found, list)}
+    counts = {name: len(found) for one in lists for name, found in one.items() if isinstance(found, list)}
+    return {**counts, "Roles": counts["Roles"] - len(iam.list_roles(PathPrefix="/aws-service-role/")["Roles"])}
+
+
+def left_elsewhere(service: Callable[[str], Any]) -> list[str]:
+    """What there is of dynwork's outside of a stack: secrets and buckets."""
+    parameters = [one["Name"] for one in service("ssm").describe_parameters()["Parameters"]]
+    buckets = [one["Name"] for one in service("s3").list_buckets()["Buckets"]]
+    return [*buckets, *(name for name in parameters if name.startswith("/dynwork/"))]

@@ -96,6 +96,7 @@ def host(rollout: Rollout, machine: str) -> str:
     return f"ip-{rollout.boxes.running[machine].address.replace('.', '-')}"
 
 
+@pytest.mark.long
 def test_a_stack_comes_to_life_changes_loses_machines_and_goes_without_a_trace(rollout: Rollout, tell: Tell) -> None:
     before = contents(rollout.service)
     stack = Deployed(rollout)

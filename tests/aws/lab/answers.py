@@ -18,6 +18,9 @@ StartResponse: TypeAlias = Callable[..., Any]
 class Fault:
     """What happens to the next ``times`` calls of ``action`` ("*": of any) that carry the parameters in ``match``.
 
+    An action is that of a call, e.g. "DescribeInstances", "PutParameter"; of S3 its method and path, "HEAD /bucket";
+    or the type of a resource that CloudFormation is to make or change and then cannot, "AWS::EC2::EIP".
+
     ``code`` with ``status``: answered so, without effect; ``body``: with this instead of what EC2 says. ``delay_s``:
     answered late. ``lost``: the connection is cut instead of an answer, before the call has an effect, or after it
     (``effect``).
@@ -86,6 +89,18 @@ def body_of(environment: Environment) -> bytes:
     """Read the body of a request."""
     body: bytes = environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
     return body
+
+
+def error_in_json(status: int, code: str, message: str) -> Answer:
+    """Refuse, as Systems Manager does."""
+    body = json.dumps({"__type": code, "message": message})
+    return Answer(f"{status} Error", [("Content-Type", "application/x-amz-json-1.1")], body.encode())
+
+
+def error_of_s3(status: int, code: str, message: str) -> Answer:
+    """Refuse, as S3 does."""
+    body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
+    return Answer(f"{status} Error", [("Content-Type", "application/xml")], body.encode())
 
 
 def error(status: int, code: str, message: str) -> Answer:

@@ -32,7 +32,18 @@ from xml.etree import ElementTree
 import httpx
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from tests.aws.lab import formation
-from tests.aws.lab.answers import Answer, Environment, Fault, Faults, StartResponse, body_of, error, told
+from tests.aws.lab.answers import (
+    Answer,
+    Environment,
+    Fault,
+    Faults,
+    StartResponse,
+    body_of,
+    error,
+    error_in_json,
+    error_of_s3,
+    told,
+)
 from tests.aws.lab.gaps.services import databases
 from tests.aws.lab.groups import Groups
 from tests.aws.lab.machines import Delays, Machines, every, named
@@ -47,11 +58,11 @@ USER_DATA_BYTES_MAX = 16 * 1024
 class Ec2:
     """The wrapper around moto's application."""
 
-    def __init__(self, inner: Application, machines: Machines, targets: Targets) -> None:
+    def __init__(self, inner: Application, machines: Machines, targets: Targets, faults: Faults) -> None:
         self._inner = inner
         self._machines = machines
         self._targets = targets
-        self._faults = Faults()
+        self._faults = faults
         self._tokens: dict[str, tuple[str, Answer]] = {}
 
     def __call__(self, environment: Environment, start_response: StartResponse) -> Iterable[bytes]:
@@ -59,7 +70,7 @@ class Ec2:
         if environment["PATH_INFO"].startswith("/_"):
             return self._inside(environment).send(start_response)
         if environment["REQUEST_METHOD"] != "POST" or "urlencoded" not in environment.get("CONTENT_TYPE", ""):
-            return self._inner(environment, start_response)
+            return self._elsewhere(environment, start_response)
         body = body_of(environment)
         environment["wsgi.input"] = io.BytesIO(body)
         call = dict(parse_qsl(body.decode(), keep_blank_values=True))
@@ -76,6 +87,16 @@ class Ec2:
             if fault.code is not None:
                 return error(fault.status, fault.code, fault.message or fault.code).send(start_response)
         return self._answer(environment, call).send(start_response)
+
+    def _elsewhere(self, environment: Environment, start_response: StartResponse) -> Iterable[bytes]:
+        """A call of one of the services that speak JSON, or of S3: its action is then, e.g., "HEAD /bucket"."""
+        target = environment.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
+        path = f"{environment['REQUEST_METHOD']} {environment['PATH_INFO']}"
+        fault = self._faults.next({"Action": target or path})
+        if fault is None or fault.code is None:
+            return self._inner(environment, start_response)
+        refuse = error_in_json if target else error_of_s3
+        return refuse(fault.status, fault.code, fault.message or fault.code).send(start_response)
 
     def _inside(self, environment: Environment) -> Answer:
         """Serve the lab itself."""
@@ -165,14 +186,16 @@ def _template(backend: Any, call: dict[str, str]) -> dict[str, Any]:
 @contextmanager
 def server(host: str, port: int, delays: Delays) -> Iterator[BaseWSGIServer]:
     """Have the cloud, listening on ``host``; port 0 is any free one."""
-    machines = Machines(delays)
+    machines, faults = Machines(delays), Faults()
     targets = Targets(machines)
     groups = Groups(machines, targets)
-    for part in (formation, targets, groups):
-        part.fill()
+    formation.fill(faults)
+    targets.fill()
+    groups.fill()
     MotoRequestHandler.log = lambda *_, **__: None
     moto = DomainDispatcherApplication(create_backend_app)
-    serving = make_server(host, port, Ec2(moto, machines, targets), threaded=True, request_handler=MotoRequestHandler)
+    ec2 = Ec2(moto, machines, targets, faults)
+    serving = make_server(host, port, ec2, threaded=True, request_handler=MotoRequestHandler)
     with groups:
         yield serving
 

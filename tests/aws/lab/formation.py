@@ -1,6 +1,6 @@
 """The calls of CloudFormation that a script makes, answered as AWS does; what a stack goes through is :mod:`.stacks`'.
 
-``fill()`` puts all of it into moto; it may be called again.
+``fill`` puts all of it into moto; it may be called again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from moto.cloudformation.responses import CloudFormationResponse
 from moto.cloudformation.utils import generate_stack_id
 from moto.elbv2.models import FakeLoadBalancer, FakeTargetGroup
 from tests.aws.lab import stacks
+from tests.aws.lab.answers import Faults
 from tests.aws.lab.templates import check
 
 UNCHANGED = "The submitted information didn't contain changes. Submit different information to create a change set."
@@ -24,8 +25,9 @@ _checked = {
 }
 
 
-def fill() -> None:
-    """Let stacks be what scripts know from AWS."""
+def fill(faults: Faults) -> None:
+    """Let stacks be what scripts know from AWS; a resource that ``faults`` knows of cannot be made or changed."""
+    stacks.Refusals.next = staticmethod(lambda kind: faults.next({"Action": kind}))
     CloudFormationBackend.create_stack = create_stack
     CloudFormationBackend.create_change_set = create_change_set
     CloudFormationBackend.execute_change_set = execute_change_set
@@ -75,6 +77,7 @@ def create_change_set(self: CloudFormationBackend, **said: Any) -> tuple[str, st
         raise ValidationError(message=f"Stack [{before.name}] already exists and cannot be created again")
     change_set_id, stack_id = _create_change_set(self, **said)
     change_set = self.change_sets[change_set_id]
+    change_set.tags = [{"Key": key, "Value": value} for key, value in (change_set.tags or {}).items()]
     if before is not None and said["change_set_type"] == "UPDATE":
         same = _is_so(before, said["template"], said["parameters"])
         change_set.status = "FAILED" if same else "CREATE_COMPLETE"
@@ -132,6 +135,8 @@ def delete_stack(self: CloudFormationBackend, name_or_stack_id: str) -> None:
             if stack.enable_termination_protection:
                 message = f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled"
                 raise ValidationError(message=message)
+            for name in [name for name, one in self.change_sets.items() if one.stack_id == stack.stack_id]:
+                del self.change_sets[name]
             if stacks.delete(stack):
                 self.deleted_stacks[stack.stack_id] = self.stacks.pop(stack.stack_id)
 

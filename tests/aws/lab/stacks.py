@@ -9,7 +9,7 @@ then the stack is complete, was rolled back, or could not be deleted, and its ev
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from moto.cloudformation.models import Event, Stack
@@ -23,11 +23,22 @@ from moto.cloudformation.parsing import (
 )
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.core import TaggedEC2Resource
+from tests.aws.lab.answers import Fault
 from tests.aws.lab.gaps import CHANGE, MAKE, REMOVE
 from tests.aws.lab.gaps.place import Place
 from tests.aws.lab.templates import in_order, with_secrets
 
 SETTLED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
+
+
+class Refusals:
+    """``next`` says why a resource of a kind cannot be made or changed now."""
+
+    next: Callable[[str], Fault | None] = staticmethod(lambda _kind: None)
+
+
+class RefusedError(Exception):
+    """A service does not do what CloudFormation asks of it."""
 
 
 class StackFailedError(Exception):
@@ -129,6 +140,10 @@ def _reach_one(stack: Stack, name: str, described: dict[str, Any]) -> None:
     properties = clean_json(described["Properties"], resources)
     if said.get(name) == properties:
         return
+    fault = Refusals.next(kind)
+    if fault is not None:
+        service = kind.split("::")[1]
+        raise RefusedError(f"{fault.message} (Service: {service}, Status Code: {fault.status}, Request ID: 0)")
     verb = "UPDATE" if name in said else "CREATE"
     resolved = {**described, "Properties": with_secrets(copy.deepcopy(properties), place)}
     _event(stack, name, f"{verb}_IN_PROGRESS")

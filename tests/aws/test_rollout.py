@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from tests.aws.account import contents
+from tests.aws.account import contents, left_elsewhere
 from tests.aws.lab.image import ROOT, fetch_wheels
 from tests.aws.lab.rollout import REGION, Rollout
 
@@ -26,7 +26,7 @@ from dynwork import Client
 from dynwork.clock import SystemClock
 from dynwork.testing.waiting import wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
 Tell = Callable[[str], None]
 COPIED = ("src", "scripts", "deploy", "requirements", "setup.py", "pyproject.toml", "README.md", "LICENSE")
@@ -186,9 +186,15 @@ def now() -> float:
 OPTIONS = ("--stack", "prod", "--region", REGION, "--max-workers", "2")
 
 
-def test_from_an_empty_account_to_a_hash_through_an_update_and_a_loss_and_back(
-    rollout: Rollout, tmp_path: Path, tell: Tell
-) -> None:
+BACK = ("--stack", "prod", "--region", REGION, "--destroy", "--yes")
+ONE_OF_EACH = {"api": 2, "orchestrator": 1, "worker": 1}
+
+
+def sizes(machines: dict[str, list[str]]) -> dict[str, int]:
+    return {role: len(names) for role, names in machines.items()}
+
+
+def test_from_an_empty_account_to_a_hash_and_back(rollout: Rollout, tmp_path: Path, tell: Tell) -> None:
     before = contents(rollout.service)
     person, site = Person(rollout, tmp_path), Site(rollout)
 
@@ -198,7 +204,7 @@ def test_from_an_empty_account_to_a_hash_through_an_update_and_a_loss_and_back(
     assert re.search(r"one real job, and its hash\n    [0-9a-f-]{36}: [0-9a-f]{128}\n", said)
     assert re.search(r"api: 2\norchestrator: 1\nworker: 1\n", said)
     first = site.all()
-    assert {role: len(names) for role, names in first.items()} == {"api": 2, "orchestrator": 1, "worker": 1}
+    assert sizes(first) == ONE_OF_EACH
 
     began = now()
     said = person.run(*OPTIONS)
@@ -207,6 +213,31 @@ def test_from_an_empty_account_to_a_hash_through_an_update_and_a_loss_and_back(
     assert "replacing" not in said
     assert "UPDATE" not in said
     assert person.run("--stack", "prod", "--region", REGION, "--status").endswith("worker: 1\nready\n")
+
+    began = now()
+    assert "nothing of 'prod' is left" in person.run(*BACK)
+    gone_s = now() - began
+    assert contents(rollout.service) == before
+    assert left_elsewhere(rollout.service) == []
+    tell(f"from nothing to a hash {made_s:.0f} s, again {again_s:.0f} s, down {gone_s:.0f} s")
+
+
+@pytest.mark.long
+def test_a_rollout_that_fails_is_aborted_loses_machines_and_is_updated_under_load_loses_no_job(
+    rollout: Rollout, tmp_path: Path, tell: Tell
+) -> None:
+    before = contents(rollout.service)
+    person, site = Person(rollout, tmp_path), Site(rollout)
+
+    rollout.cloud.fail("AWS::EC2::EIP", "AddressLimitExceeded", message="The maximum number of addresses is reached.")
+    assert "NatAddressA: The maximum number of addresses is reached." in person.run(*OPTIONS, "--insecure-http", code=1)
+    said = person.abort("==> the stack prod", *OPTIONS)
+    assert "an earlier run was not completed (ROLLBACK_COMPLETE)" in said
+    began = now()
+    said = person.run(*OPTIONS, "--insecure-http")
+    made_s = now() - began
+    first = site.all()
+    assert sizes(first) == ONE_OF_EACH
 
     with Load(site) as load:
         wait_until(lambda: len(load.ids) > 3, "jobs are submitted")
@@ -231,17 +262,10 @@ def test_from_an_empty_account_to_a_hash_through_an_update_and_a_loss_and_back(
         assert not set(names) & set(after[role]), f"every {role} is of the new release"
     assert {role: len(names) for role, names in after.items() if role != "worker"} == {"api": 2, "orchestrator": 1}
 
-    began = now()
-    said = person.run("--stack", "prod", "--region", REGION, "--destroy", "--yes")
-    gone_s = now() - began
-    assert "nothing of 'prod' is left" in said
-    kept = rollout.service("iam").list_roles(PathPrefix="/aws-service-role/")["Roles"]
-    assert len(kept) == 1, "the account's own, of spot machines"
-    assert contents(rollout.service) == {**before, "Roles": before["Roles"] + 1}
-    assert rollout.service("s3").list_buckets()["Buckets"] == []
-    assert rollout.service("ssm").describe_parameters()["Parameters"] == []
+    assert "nothing of 'prod' is left" in person.run(*BACK)
+    assert contents(rollout.service) == before
+    assert left_elsewhere(rollout.service) == []
     tell(
-        f"from nothing to a hash {made_s:.0f} s, again {again_s:.0f} s; an orchestrator's machine killed: jobs are"
-        f" taken again after {lost_s:.0f} s; update, aborted once, {update_s:.0f} s; down {gone_s:.0f} s;"
-        f" {jobs} hashes right"
+        f"after a failed and an aborted run, to a hash {made_s:.0f} s; an orchestrator's machine killed: jobs are taken"
+        f" again after {lost_s:.0f} s; update, aborted once, {update_s:.0f} s; {jobs} hashes right"
     )
