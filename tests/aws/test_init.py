@@ -18,6 +18,8 @@ from tests.aws.account import contents, left_elsewhere
 from tests.aws.lab.cloud import Cloud, local_cloud
 from tests.aws.lab.image import ROOT, command_line
 
+pytestmark = pytest.mark.timeout(300)
+
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 OPTIONS = ("--region", REGION, "--insecure-http", "--timeout", "1")
 INIT = ROOT / "scripts" / "init.sh"
@@ -56,7 +58,7 @@ class Person:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=120,
+            timeout=200,
         )
         return Said(done.returncode, done.stdout, done.stderr.splitlines())
 
@@ -303,6 +305,7 @@ def test_a_name_that_somebody_is_about_to_use_is_left_alone_and_ones_own_is_not(
 
 
 @pytest.mark.system
+@pytest.mark.long
 def test_a_full_quota_is_named_and_the_next_run_makes_what_was_asked_for(
     person: Person, service: Service, cloud: Cloud, release: str
 ) -> None:
