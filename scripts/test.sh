@@ -26,4 +26,3 @@ for name in quick real alone; do
     ran=1
 done
 [ $ran = 1 ] || exit $NO_TESTS
-echo "not run, since they take minutes (make rollout, make chaos, make soak): the tests marked long, and more rounds and seeds"

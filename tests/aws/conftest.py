@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import botocore.session
 import pytest
 from tests.aws.lab.cloud import Cloud, local_cloud
 
@@ -27,3 +29,10 @@ def cloud(shared_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     }.items():
         monkeypatch.setenv(name, value)
     return shared_cloud
+
+
+@pytest.fixture
+def service(cloud: Cloud) -> Callable[[str], Any]:
+    """Return a client of one of that cloud's services."""
+    session = botocore.session.get_session()
+    return lambda name: session.create_client(name)

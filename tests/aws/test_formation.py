@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 from tests.aws.account import contents
@@ -19,12 +18,6 @@ STACK, SECRET = "one", "/one/password"
 TEMPLATE = (Path(__file__).parent / "rollout.yaml").read_text()
 
 Service = Callable[[str], Any]
-
-
-@pytest.fixture
-def service(cloud: Cloud) -> Service:
-    session = botocore.session.get_session()
-    return lambda name: session.create_client(name)
 
 
 @pytest.fixture

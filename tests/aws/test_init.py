@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
 from tests.aws.account import contents, left_elsewhere
-from tests.aws.lab.cloud import Cloud, local_cloud
+from tests.aws.lab.cloud import Cloud
 from tests.aws.lab.image import ROOT, command_line
 
 pytestmark = pytest.mark.timeout(300)
@@ -135,22 +134,8 @@ def test_what_is_no_region_is_not_asked(anybody: Person, tmp_path: Path, region:
 Service = Callable[[str], Any]
 
 
-@pytest.fixture
-def cloud() -> Iterator[Cloud]:
-    with local_cloud(pace=0.01) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def service(cloud: Cloud) -> Iterator[Service]:
-    session = botocore.session.get_session()
-    session.set_credentials("lab", "lab")
-
-    def service(name: str) -> Any:
-        return session.create_client(name, region_name=REGION, endpoint_url=cloud.url)
-
-    yield service
-    cloud.mend()
+def empty(service: Service) -> None:
+    """Let nothing be left of what a run has made in the cloud."""
     for database in service("rds").describe_db_instances()["DBInstances"]:
         service("rds").modify_db_instance(
             DBInstanceIdentifier=database["DBInstanceIdentifier"], DeletionProtection=False
@@ -167,13 +152,13 @@ def service(cloud: Cloud) -> Iterator[Service]:
 
 
 @pytest.fixture
-def person(cloud: Cloud, anybody: Person, tmp_path: Path) -> Person:
+def person(cloud: Cloud, service: Service, anybody: Person, tmp_path: Path) -> Iterator[Person]:
     """Somebody with credentials in that cloud, of whose addresses none can be reached."""
     (tmp_path / "cli").mkdir()
     (tmp_path / "cli" / "aws").symlink_to(command_line(ROOT / ".venv" / "lab"))
     (tmp_path / "cli" / "curl").write_text("#!/bin/bash\necho 'curl: (6) Could not resolve host' >&2\nexit 6\n")
     (tmp_path / "cli" / "curl").chmod(0o755)
-    return Person(
+    yield Person(
         {
             **anybody.environment,
             "PATH": f"{tmp_path / 'cli'}:{os.environ['PATH']}",
@@ -183,6 +168,8 @@ def person(cloud: Cloud, anybody: Person, tmp_path: Path) -> Person:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
     )
+    cloud.mend()
+    empty(service)
 
 
 @pytest.fixture
