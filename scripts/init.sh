@@ -88,7 +88,7 @@ read_options() {
 # Sets $account and $bucket.
 check_needs() {
     local said zones
-    [ "${BASH_VERSINFO[0]}" -ge 4 ] || fail "bash 4 or later is needed, this is $BASH_VERSION (macOS: brew install bash, or use AWS CloudShell)"
+    [ $((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1])) -ge 404 ] || fail "bash 4.4 or later is needed, this is $BASH_VERSION (macOS: brew install bash, or use AWS CloudShell)"
     command -v curl >/dev/null || fail "curl is needed (Debian, Ubuntu: apt install curl)"
     command -v sha256sum >/dev/null || fail "sha256sum is needed (macOS: brew install coreutils, or use AWS CloudShell)"
     command -v openssl >/dev/null || fail "openssl is needed (Debian, Ubuntu: apt install openssl)"
@@ -161,8 +161,8 @@ act_deploy() {
     choose_parameters
     step "the stack $stack, in account $account, $region (the first time: about ten minutes, most of it the database)"
     deploy_stack "${parameters[@]}"
-    url=$(output Url)
     key=$(read_secret admin-key)
+    find_address
     bring_up_to_date
     step "waiting for $url"
     wait_for "$timeout_s" "$url answers" is_ready
@@ -186,6 +186,7 @@ bring_up_to_date() {
 
 tell_what_runs() {
     step "$url/docs"
+    [[ $url = *"$host" ]] || say "for this the name must lead to $host: a CNAME record, or an alias"
     say "submit jobs there, or with: DYNWORK_URL=$url dynwork submit FILE --iterations 1000"
     say "the key: aws ssm get-parameter --region $region --name /dynwork/$stack/admin-key --with-decryption --query Parameter.Value --output text"
     count_machines
@@ -199,13 +200,13 @@ act_status() {
     *_IN_PROGRESS) fail "something is at work on it: ask again later, or run this without --status, which waits for it" ;;
     ROLLBACK_* | *_FAILED) fail "it is not complete: $(first_failure). Mend that and run this without --status" ;;
     esac
-    url=$(output Url)
-    say "address: $url"
+    find_address
+    say "address: $url, at $host"
     release=$(output Release)
     say "release: $release"
     say "key: /dynwork/$stack/admin-key in SSM"
     count_machines
-    is_ready || fail "not ready: $(curl --silent --show-error --max-time 5 "$url/readyz" 2>&1 || true). $(hint)"
+    is_ready || fail "not ready: $(curl "${reach[@]}" --no-fail --max-time 5 "$url/readyz" 2>&1 || true). $(hint)"
     say "ready"
 }
 

@@ -151,7 +151,7 @@ database_fails_over() {
 account=$(aws_ sts get-caller-identity --query Account) || exit 1
 look_at_stack
 is_there || fail "there is no stack $stack in $region"
-url=$(output Url) || exit 1
+find_address || exit 1
 template=$(resource WorkerTemplate) || exit 1
 arn=arn:aws:ec2:$region:$account
 template=$arn:launch-template/$template

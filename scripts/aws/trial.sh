@@ -1,13 +1,27 @@
 # shellcheck shell=bash
-# The public API, and one real job from its submission to its hash. To be sourced, after ask.sh; uses $url and $key.
+# The public API, and one real job from its submission to its hash. To be sourced, after ask.sh and stack.sh; uses $key.
+
+# Sets $url, $host and $reach, curl's options. With a certificate it is asked by the name that this is for, at the load
+# balancer's address, whether or not the name leads there yet.
+find_address() {
+    local certificate name
+    url=$(output Url)
+    host=${url#*://} reach=(--silent --show-error --fail)
+    certificate=$(parameter CertificateArn)
+    [ -n "$certificate" ] || return 0
+    name=$(aws_ acm describe-certificate --certificate-arn "$certificate" --query Certificate.DomainName) || return
+    name=${name/#'*'/dynwork}
+    url=https://$name
+    reach+=(--connect-to "$name:443:$host:443")
+}
 
 api() { # PATH [curl's options]: with the key, which is on no command line
     local path=$1
     shift
-    printf 'header = "Authorization: Bearer %s"\n' "$key" | curl --config - --silent --show-error --fail --max-time 40 "$@" "$url$path"
+    printf 'header = "Authorization: Bearer %s"\n' "$key" | curl --config - "${reach[@]}" --max-time 40 "$@" "$url$path"
 }
 
-is_ready() { curl --silent --show-error --fail --max-time 5 --output /dev/null "$url/readyz"; }
+is_ready() { curl "${reach[@]}" --max-time 5 --output /dev/null "$url/readyz"; }
 
 check_key() { # api-keys may have been changed without it
     local status

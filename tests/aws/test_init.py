@@ -156,7 +156,9 @@ def person(cloud: Cloud, service: Service, anybody: Person, tmp_path: Path) -> I
     """Somebody with credentials in that cloud, of whose addresses none can be reached."""
     (tmp_path / "cli").mkdir()
     (tmp_path / "cli" / "aws").symlink_to(command_line(ROOT / ".venv" / "lab"))
-    (tmp_path / "cli" / "curl").write_text("#!/bin/bash\necho 'curl: (6) Could not resolve host' >&2\nexit 6\n")
+    (tmp_path / "cli" / "curl").write_text(
+        "#!/bin/bash\necho \"$*\" >>~/asked\necho 'curl: (6) Could not resolve host' >&2\nexit 6\n"
+    )
     (tmp_path / "cli" / "curl").chmod(0o755)
     yield Person(
         {
@@ -294,9 +296,9 @@ def test_a_name_that_somebody_is_about_to_use_is_left_alone_and_ones_own_is_not(
 @pytest.mark.system
 @pytest.mark.long
 def test_a_full_quota_is_named_and_the_next_run_makes_what_was_asked_for(
-    person: Person, service: Service, cloud: Cloud, release: str
+    person: Person, service: Service, cloud: Cloud, release: str, tmp_path: Path
 ) -> None:
-    certificate = service("acm").request_certificate(DomainName="work.example")["CertificateArn"]
+    certificate = service("acm").request_certificate(DomainName="*.work.example")["CertificateArn"]
     plain, asked = ("--region", REGION, "--timeout", "1"), ("--max-workers", "7", "--alarm-email", "me@work.example")
     cloud.fail("AWS::EC2::EIP", "AddressLimitExceeded", message="The maximum number of addresses has been reached.")
     sentence = person.run(*plain, *asked, "--certificate", certificate, "--ha").sentence()
@@ -308,7 +310,12 @@ def test_a_full_quota_is_named_and_the_next_run_makes_what_was_asked_for(
 
     said = person.run(*plain)
     assert "an earlier run was not completed (ROLLBACK_COMPLETE): what it left is removed first" in said.out
-    assert "not within 1 s: https://" in said.sentence(), "there are no machines that could answer"
+    assert "not within 1 s: https://dynwork.work.example answers" in said.sentence(), "there are no machines to answer"
+    balancers = service("elbv2").describe_load_balancers()["LoadBalancers"]
+    (balancer,) = [one for one in balancers if one["Type"] == "application"]
+    asked_for = (tmp_path / "asked").read_text().splitlines()[0]
+    assert f"--connect-to dynwork.work.example:443:{balancer['DNSName']}:443" in asked_for
+    assert asked_for.endswith("https://dynwork.work.example/readyz"), "the name that its certificate is for"
     assert state(service) == "CREATE_COMPLETE"
     kept = parameters(service)
     assert (kept["WorkersMax"], kept["AlarmEmail"]) == ("7", "me@work.example")
