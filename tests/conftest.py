@@ -7,6 +7,7 @@ that fails shows what its processes logged last of what went wrong.
 from __future__ import annotations
 
 import os
+import signal
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
@@ -39,6 +40,10 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
+
+# A shell without job control starts what is in its background deaf to an interrupt, and so are all that this starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Tell = Callable[[str], None]
 TOLD = "told"
