@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 DRAIN_S_MAX = 5.0
 """Longest that requests in flight may take to end after a stop, seconds."""
+KEEP_ALIVE_S = 75
+"""An idle connection is closed after so long, seconds: later than a load balancer closes it, which would else send a
+request into that moment."""
 BACKLOG_MAX = 2048
 """Connections that the kernel holds until they are accepted."""
 
@@ -119,7 +122,7 @@ async def serve(
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(DRAIN_S_MAX),
-        timeout_keep_alive=75,
+        timeout_keep_alive=KEEP_ALIVE_S,
         backlog=BACKLOG_MAX,
         ws="none",
     )

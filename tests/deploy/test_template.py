@@ -14,6 +14,10 @@ from pydantic import SecretStr
 from tests.deploy.iam import allows, listed, statements
 from tests.deploy.template import ACCOUNT, FILE, REGION, STACK, Template
 
+from dynwork.api.enqueue import PATIENCE
+from dynwork.api.events import SILENT_S_MAX
+from dynwork.api.tail import WAIT_S_MAX
+from dynwork.serving import KEEP_ALIVE_S
 from dynwork.settings import ApiSettings, OrchestratorSettings
 from dynwork.settings.base import split
 
@@ -107,6 +111,25 @@ def test_with_a_certificate_nothing_but_a_redirect_is_served_in_clear(template: 
     assert served == ({("HTTP", "forward")} if template is PLAIN else {("HTTP", "redirect"), ("HTTPS", "forward")})
 
 
+def test_a_port_of_a_load_balancer_is_one_resource_with_and_without_a_certificate() -> None:
+    """CloudFormation makes what is new before it removes what is old, and two listeners cannot have one port."""
+    names = {
+        (one["LoadBalancerArn"], one["Port"], name)
+        for template in (PLAIN, HA)
+        for name, one in template.of_type("AWS::ElasticLoadBalancingV2::Listener").items()
+    }
+    assert len({(balancer, port) for balancer, port, _ in names}) == len(names)
+
+
+@BOTH
+def test_the_load_balancer_closes_an_idle_connection_before_an_api_does_and_waits_longer_than_any_answer_takes(
+    template: Template,
+) -> None:
+    attributes = template.resources["PublicBalancer"]["Properties"]["LoadBalancerAttributes"]
+    (idle_s,) = [int(one["Value"]) for one in attributes if one["Key"] == "idle_timeout.timeout_seconds"]
+    assert max(WAIT_S_MAX, SILENT_S_MAX, PATIENCE.still_s_max) < idle_s < KEEP_ALIVE_S
+
+
 # -- rights -----------------------------------------------------------------------------------------------------------
 NEEDED: Mapping[str, list[tuple[str, str, dict[str, str]]]] = {
     "ApiRole": [
@@ -122,12 +145,13 @@ NEEDED: Mapping[str, list[tuple[str, str, dict[str, str]]]] = {
         ("ec2:RunInstances", INSTANCE, {"ec2__LaunchTemplate": TEMPLATE, "aws__RequestTag/dynwork__stack": STACK}),
         ("ec2:RunInstances", VOLUME, {"ec2__LaunchTemplate": TEMPLATE}),
         ("ec2:RunInstances", INTERFACE, {"ec2__LaunchTemplate": TEMPLATE}),
-        ("ec2:RunInstances", arn("ec2", "spot-instances-request/x-1"), {"ec2__LaunchTemplate": TEMPLATE}),
         ("ec2:RunInstances", TEMPLATE, {}),
         ("ec2:RunInstances", arn("ec2", "security-group/WorkerFirewall"), {}),
         ("ec2:RunInstances", arn("ec2", "subnet/PrivateA"), {}),
         ("ec2:RunInstances", arn("ec2", "subnet/PrivateB"), {}),
-        ("ec2:RunInstances", f"arn:aws:ec2:{REGION}::image/ami-1", {}),
+        ("ec2:RunInstances", arn("ec2", "spot-instances-request/sir-1"), {}),
+        ("ec2:RunInstances", f"arn:aws:ec2:{REGION}::image/ami-1", {"ec2__Owner": "amazon"}),
+        ("ec2:RunInstances", f"arn:aws:ec2:{REGION}::image/ami-0", {"ec2__Owner": "amazon"}),
         ("ec2:CreateTags", INSTANCE, {"ec2__CreateAction": "RunInstances"}),
         ("ec2:CreateTags", VOLUME, {"ec2__CreateAction": "RunInstances"}),
         ("iam:PassRole", "WorkerRole.Arn", {"iam__PassedToService": "ec2.amazonaws.com"}),
@@ -196,7 +220,8 @@ NOT_ALLOWED: list[tuple[str, str, str, dict[str, str]]] = [
     ("OrchestratorRole", "ec2:RunInstances", VOLUME, {"ec2__LaunchTemplate": arn("ec2", "launch-template/other")}),
     ("OrchestratorRole", "ec2:RunInstances", arn("ec2", "subnet/PublicA"), {}),
     ("OrchestratorRole", "ec2:RunInstances", arn("ec2", "security-group/DatabaseFirewall"), {}),
-    ("OrchestratorRole", "ec2:RunInstances", f"arn:aws:ec2:{REGION}::image/ami-2", {}),
+    ("OrchestratorRole", "ec2:RunInstances", f"arn:aws:ec2:{REGION}::image/ami-1", {}),
+    ("OrchestratorRole", "ec2:RunInstances", f"arn:aws:ec2:{REGION}::image/ami-1", {"ec2__Owner": ACCOUNT}),
     ("OrchestratorRole", "ec2:TerminateInstances", INSTANCE, {}),
     ("OrchestratorRole", "ec2:TerminateInstances", INSTANCE, {"aws__ResourceTag/dynwork__stack": STACK}),
     (
