@@ -38,12 +38,12 @@ check() { # WHAT COMMAND...
     fi
 }
 
-within() { # SECONDS COMMAND...
-    local until=$((SECONDS + $1))
+within() { # SECONDS COMMAND...: asked every two of them
+    local left=$(($1 / 2))
     shift
     until "$@" >/dev/null 2>&1; do
-        [ "$SECONDS" -lt "$until" ] || return 1
-        sleep 5
+        [ $((left--)) -gt 0 ] || return 1
+        sleep 2
     done
 }
 
@@ -63,7 +63,7 @@ none_of() { # CALL...: what it lists must be nothing
 in_two_zones() {
     local zones
     zones=$(running api '[].Placement.AvailabilityZone') || return
-    [ "$(sort -u <<<"$zones" | wc -l)" -ge 2 ] || { say "all in $zones" && return 1; }
+    [ "$(sort -u <<<"$zones" | wc -l)" -ge 2 ] || { say "all in ${zones%%$'\n'*}" && return 1; }
 }
 without_public_address() {
     running api '[].InstanceId' >/dev/null &&
@@ -86,7 +86,8 @@ shell_on() {
     local all machine state
     all=$(running "$1" '[].InstanceId') || return
     for machine in $all; do
-        state=$(aws_ ssm describe-instance-information --filters "Key=InstanceIds,Values=$machine" --query 'InstanceInformationList[].PingStatus')
+        state=$(aws_ ssm describe-instance-information --filters "Key=InstanceIds,Values=$machine" \
+            --query 'InstanceInformationList[].PingStatus' | lines) || return
         [ "$state" = Online ] || { say "$machine: ${state:-not known to Systems Manager}" && return 1; }
     done
 }
@@ -117,6 +118,8 @@ denied() {
     [[ $said = *Deny ]] || { say "$said" && return 1; }
 }
 
+answers_a_client() { within 15 is_ready; } # who repeats what a load balancer has sent to a machine that was just ended
+
 an_api_dies_and_comes_back() {
     local targets dead well until=$((SECONDS + 600)) misses=0 calls=0
     targets=$(output Apis) || return
@@ -125,26 +128,28 @@ an_api_dies_and_comes_back() {
     aws_ ec2 terminate-instances --instance-ids "$dead" >/dev/null || return
     while [ "$SECONDS" -lt "$until" ]; do
         calls=$((calls + 1))
-        is_ready || misses=$((misses + 1))
+        answers_a_client || misses=$((misses + 1))
         well=$(healthy "$targets") || return
         [ "$(grep -cv "$dead" <<<"$well")" -lt 2 ] || break
         sleep 2
     done
     [ "$SECONDS" -lt "$until" ] || { say "its group has not replaced $dead within ten minutes" && return 1; }
-    [ "$misses" = 0 ] || { say "$misses of $calls requests were not answered meanwhile" && return 1; }
+    [ "$misses" = 0 ] || { say "$misses of $calls requests were not answered meanwhile, repeated for 15 s" && return 1; }
 }
 
 zone_of() { aws_ rds describe-db-instances --db-instance-identifier "$1" --query 'DBInstances[].AvailabilityZone'; }
+is_elsewhere() { # DATABASE ZONE
+    local zone
+    zone=$(zone_of "$1") && [ "$zone" != "$2" ]
+}
 
 database_fails_over() {
-    local database before after
+    local database before
     database=$(output Database) || return
     before=$(zone_of "$database") || return
     aws_ rds reboot-db-instance --db-instance-identifier "$database" --force-failover >/dev/null || return
-    sleep 30
-    within 300 is_ready || return
-    after=$(zone_of "$database") || return
-    [ "$after" != "$before" ] || { say "it is in $before, as before" && return 1; }
+    within 300 is_elsewhere "$database" "$before" || { say "it is in $before, as before" && return 1; }
+    within 300 is_ready
 }
 
 [ -n "$region" ] || fail "say --region"
