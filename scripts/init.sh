@@ -102,6 +102,15 @@ check_needs() {
         --query 'length(AvailabilityZones)')
     [ "$zones" -ge 2 ] || fail "two availability zones are needed, and $region has $zones"
     bucket=dynwork-$stack-$account-$region
+    [ -z "$certificate" ] || check_certificate
+}
+
+check_certificate() {
+    local said status=0
+    said=$(try acm describe-certificate --certificate-arn "$certificate" --query Certificate.Status) || status=$?
+    [ $status != "$ABSENT" ] || fail "there is no certificate $certificate in this account: see 'aws acm list-certificates'"
+    [ $status = 0 ] || return $status
+    [ "$said" = ISSUED ] || fail "the certificate is $said, and no load balancer takes it until it is ISSUED: see the ACM console"
 }
 
 check_transport() { # the first time somebody has to say that keys may travel in clear
@@ -154,7 +163,7 @@ act_deploy() {
     choose_release
     mend_stack
     ensure_secrets
-    ensure_spot_role
+    ensure_service_roles
     ensure_bucket
     ensure_release
     choose_image

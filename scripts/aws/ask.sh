@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Saying, asking AWS, waiting. To be sourced; uses the caller's $region, $stack and $scratch, a folder.
+# Saying, asking AWS, waiting. To be sourced; uses the caller's $region, $stack, $bucket and $scratch, a folder.
 POLL_S=3
 TOLD_EVERY_S=30
 HOPELESS=9 # the exit code of a failure that waiting does not help
@@ -49,6 +49,9 @@ not_done() { # WHAT-THE-CLI-SAID CALL
             "account): run 'aws configure' or 'aws sso login', and then this again" ;;
     *'Could not connect to the endpoint URL'* | *'Connection was closed'* | *'Invalid endpoint'* | *'Could not resolve'* | *'timeout on endpoint'*)
         fail "AWS cannot be reached in the region $region: is it spelt right, is there a network?" ;;
+    *'(403)'*Head*)
+        give_up "the bucket $bucket is another account's, or these credentials may not read it: choose another name with --stack," \
+            "or ask an administrator" ;;
     *AccessDenied* | *UnauthorizedOperation* | *'not authorized'* | *'(403)'*)
         give_up "these credentials are not permitted to do '$2', which this needs: ask an administrator. AWS says: $reason" ;;
     *LimitExceeded* | *QuotaExceeded*)

@@ -13,8 +13,9 @@ act_destroy() {
     look_at_stack
     confirm
     let_rest
+    ! is_there || end_orchestrators
+    end_workers
     if [ "$state" != NONE ]; then
-        end_machines
         step "removing the stack"
         delete_stack
     fi
@@ -32,13 +33,14 @@ prove_empty() {
     look_for machines ec2 describe-instances --query 'Reservations[].Instances[].InstanceId' \
         --filters "Name=tag:dynwork:stack,Values=$stack" Name=instance-state-name,Values=pending,running,stopping,stopped
     look_for disks ec2 describe-volumes --query 'Volumes[].VolumeId' --filters "Name=tag:dynwork:stack,Values=$stack"
+    look_for addresses ec2 describe-addresses --query 'Addresses[].PublicIp' --filters "Name=tag:dynwork:stack,Values=$stack"
     look_for networks ec2 describe-vpcs --query 'Vpcs[].VpcId' --filters "Name=tag:Name,Values=$stack" Name=cidr,Values=10.80.0.0/16
     look_for databases rds describe-db-instances --query "DBInstances[?TagList[?Key=='dynwork:stack' && Value=='$stack']].DBInstanceIdentifier"
     look_for secrets ssm get-parameters-by-path --path "/dynwork/$stack" --query 'Parameters[].Name'
     look_for logs logs describe-log-groups --log-group-name-prefix "/dynwork/$stack" --query "logGroups[?logGroupName=='/dynwork/$stack'].logGroupName"
-    if try s3api head-bucket --bucket "$bucket" >/dev/null; then left+=" the bucket $bucket;"; fi
+    if bucket_is_there; then left+=" the bucket $bucket;"; fi
     [ -z "$left" ] || fail "something is left:$left run this again"
-    step "nothing of '$stack' is left in $region: no stack, machine, disk, network, database, secret, log or release"
+    step "nothing of '$stack' is left in $region: no stack, machine, disk, address, network, database, secret, log or release"
     kept=$(aws_ rds describe-db-snapshots --snapshot-type manual \
         --query "DBSnapshots[?TagList[?Key=='dynwork:stack' && Value=='$stack']].DBSnapshotIdentifier" | lines | tr '\n' ' ')
     [ -z "$kept" ] || say "kept, since somebody took them: the snapshots $kept(to remove one: aws rds delete-db-snapshot)"

@@ -28,16 +28,24 @@ ensure_secrets() {
     fi
 }
 
-ensure_spot_role() { # without it EC2 launches no spot machine for anybody but an administrator
-    local said
-    said=$(aws --region "$region" iam create-service-linked-role --aws-service-name spot.amazonaws.com 2>&1) || case $said in
-    *'has been taken'* | *AlreadyExists*) ;;
-    *) not_done "$said" 'iam create-service-linked-role' ;;
-    esac
+# With them AWS's services act for an account. In a new one they are made at the first use, by those who may, and that may be
+# too late for it; the orchestrators may not, and would get no spot machine.
+ensure_service_roles() {
+    local service role
+    while read -r service role; do
+        try iam get-role --role-name "AWSServiceRoleFor$role" >/dev/null ||
+            aws_ iam create-service-linked-role --aws-service-name "$service.amazonaws.com" >/dev/null
+    done <<<'spot EC2Spot
+autoscaling AutoScaling
+elasticloadbalancing ElasticLoadBalancing
+rds RDS'
 }
 
+# It is asked whose it is, since anybody may have taken the name.
+bucket_is_there() { try s3api head-bucket --bucket "$bucket" --expected-bucket-owner "$account" >/dev/null; }
+
 ensure_bucket() {
-    if ! try s3api head-bucket --bucket "$bucket" >/dev/null; then
+    if ! bucket_is_there; then
         local place=(--create-bucket-configuration "LocationConstraint=$region")
         [ "$region" != us-east-1 ] || place=()
         aws_ s3api create-bucket --bucket "$bucket" "${place[@]}" >/dev/null
@@ -48,7 +56,9 @@ ensure_bucket() {
 }
 
 # SHA256SUMS is uploaded last: with it, all is there.
-release_is_there() { try s3api head-object --bucket "$bucket" --key "$release/SHA256SUMS" >/dev/null; }
+release_is_there() {
+    try s3api head-object --bucket "$bucket" --expected-bucket-owner "$account" --key "$release/SHA256SUMS" >/dev/null
+}
 
 # Sets $release. If it has to be built, what that needs is looked at before anything is made.
 choose_release() {
@@ -78,7 +88,7 @@ choose_image() {
 }
 
 delete_releases() {
-    if try s3api head-bucket --bucket "$bucket" >/dev/null; then
+    if bucket_is_there; then
         aws_ s3 rm --recursive --only-show-errors "s3://$bucket"
         aws_ s3api delete-bucket --bucket "$bucket"
     fi

@@ -51,7 +51,7 @@ ensure_size() { # GROUP LEAST
 # What is outdated and does not answer makes place at once. Of the others: one machine more than the group has, then an
 # outdated one less, until none is left. What an earlier run began goes on.
 replace_outdated() { # ROLE GROUP TARGETS
-    local role=$1 group=$2 targets=$3 least old dead late count
+    local role=$1 group=$2 targets=$3 least old dead late still count
     least=$(group_of "$group" MinSize)
     dead=$(outdated_and_unhealthy "$group" "$targets")
     for old in $dead; do
@@ -60,6 +60,8 @@ replace_outdated() { # ROLE GROUP TARGETS
     done
     late=$(outdated "$group")
     for old in $late; do
+        still=$(outdated "$group")
+        [[ $still = *"$old"* ]] || continue # its group has ended it meanwhile, to have as many in each zone
         step "replacing the $role $old"
         aws_ autoscaling set-desired-capacity --auto-scaling-group-name "$group" --desired-capacity $((least + 1))
         wait_for "$timeout_s" "a new $role answers" as_many_healthy "$targets" $((least + 1))
@@ -111,15 +113,20 @@ no_machines() { # ROLE
     [ -z "$found" ] || { tr '\n' ' ' <<<"$found" && return 1; }
 }
 
-# Orchestrators first, that none launches another worker; then the workers, which the stack does not know.
-end_machines() {
-    local group workers=()
+# Before the workers, that none launches another one.
+end_orchestrators() {
+    local group
     group=$(resource OrchestratorGroup)
     if [ -n "$group" ]; then
         step "ending the orchestrators"
         aws_ autoscaling update-auto-scaling-group --auto-scaling-group-name "$group" --min-size 0 --desired-capacity 0
         wait_for "$timeout_s" "the orchestrators are gone" no_machines orchestrator
     fi
+}
+
+# The stack does not know them.
+end_workers() {
+    local workers=()
     machines worker pending,running,stopping,stopped '[].InstanceId' >"$scratch/workers"
     mapfile -t workers <"$scratch/workers"
     if [ ${#workers[@]} -gt 0 ]; then

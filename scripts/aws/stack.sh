@@ -87,7 +87,8 @@ mend_stack() {
     ROLLBACK_COMPLETE | ROLLBACK_FAILED | CREATE_FAILED | DELETE_FAILED)
         step "an earlier run was not completed ($state): what it left is removed first"
         keep_options
-        end_machines
+        end_orchestrators
+        end_workers
         delete_stack
         ;;
     *) fail "the stack is in the state $state, which this script does not know: see the CloudFormation console" ;;
@@ -106,12 +107,15 @@ first_failure() {
     say "$found"
 }
 
+# One that is still being made, changed or backed up refuses it until that is done.
+unprotect() { # DATABASE
+    try rds modify-db-instance --db-instance-identifier "$1" --no-deletion-protection --apply-immediately >/dev/null || [ $? = "$ABSENT" ]
+}
+
 delete_stack() {
     local database
     database=$(resource Database)
-    if [ -n "$database" ] && try rds describe-db-instances --db-instance-identifier "$database" >/dev/null; then
-        aws_ rds modify-db-instance --db-instance-identifier "$database" --no-deletion-protection --apply-immediately >/dev/null
-    fi
+    [ -z "$database" ] || wait_for "$timeout_s" "the database may be deleted" unprotect "$database"
     aws_ cloudformation delete-stack --stack-name "$stack"
     wait_for $((2 * timeout_s)) "the stack is gone" stack_is_gone
     state=NONE
@@ -138,17 +142,16 @@ deploy_stack() { # PARAMETER=VALUE...
     wait $deploying || why_not_deployed
 }
 
+# What was refused before anything was changed has no events: those that there are tell of an earlier failure.
 why_not_deployed() {
-    local now
-    now=$(status_of_stack)
-    case $now in
-    *ROLLBACK* | *FAILED) fail "the stack could not be deployed: $(first_failure). Mend that and run this again" ;;
-    *) not_done "$(tr -s '\n ' ' ' <"$scratch/deploy")" 'cloudformation deploy' ;;
-    esac
+    local said
+    said=$(tr -s '\n ' ' ' <"$scratch/deploy")
+    [[ $said = *'Failed to create/update the stack'* ]] || not_done "$said" 'cloudformation deploy'
+    fail "the stack could not be deployed: $(first_failure). Mend that and run this again"
 }
 
-events() { # the oldest first; none while there is no stack
-    aws --region "$region" --output text cloudformation describe-stack-events --stack-name "$stack" --max-items 100 \
+events() { # the newest hundred, the oldest first; none while there is no stack
+    aws --region "$region" --output text cloudformation describe-stack-events --stack-name "$stack" --no-paginate \
         --query 'reverse(StackEvents[].[EventId, LogicalResourceId, ResourceStatus])' 2>/dev/null
 }
 

@@ -149,6 +149,8 @@ def empty(service: Service) -> None:
         for one in service("s3").list_objects_v2(Bucket=bucket["Name"]).get("Contents", []):
             service("s3").delete_object(Bucket=bucket["Name"], Key=one["Key"])
         service("s3").delete_bucket(Bucket=bucket["Name"])
+    for role in service_roles(service):
+        service("iam").delete_service_linked_role(RoleName=role)
 
 
 @pytest.fixture
@@ -186,6 +188,15 @@ def release(service: Service) -> str:
     return release
 
 
+def issued(service: Service, name: str, folder: Path) -> str:
+    """Return the ARN of a certificate for a name."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    call = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+    subprocess.run([*call, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    imported = service("acm").import_certificate(Certificate=certificate.read_bytes(), PrivateKey=key.read_bytes())
+    return str(imported["CertificateArn"])
+
+
 def state(service: Service) -> str:
     return str(service("cloudformation").describe_stacks(StackName="dynwork")["Stacks"][0]["StackStatus"])
 
@@ -193,6 +204,10 @@ def state(service: Service) -> str:
 def parameters(service: Service) -> dict[str, str]:
     (stack,) = service("cloudformation").describe_stacks(StackName="dynwork")["Stacks"]
     return {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
+
+
+def service_roles(service: Service) -> set[str]:
+    return {one["RoleName"] for one in service("iam").list_roles(PathPrefix="/aws-service-role/")["Roles"]}
 
 
 def group(service: Service, role: str) -> dict[str, Any]:
@@ -232,7 +247,11 @@ REFUSED = [
         "AccessDeniedException",
         "not permitted to do 'ssm put-parameter', which this needs: ask an administrator",
     ),
-    (f"HEAD /dynwork-dynwork-{ACCOUNT}-{REGION}", "AccessDenied", "not permitted to do 's3api head-bucket'"),
+    (
+        f"HEAD /dynwork-dynwork-{ACCOUNT}-{REGION}",
+        "AccessDenied",
+        f"the bucket dynwork-dynwork-{ACCOUNT}-{REGION} is another account's, or these credentials may not read it",
+    ),
 ]
 REFUSED_LATE = [
     ("CreateServiceLinkedRole", "AccessDenied", "not permitted to do 'iam create-service-linked-role'"),
@@ -256,6 +275,19 @@ def test_what_aws_refuses_ends_it_with_one_sentence_and_makes_nothing(
     cloud.mend()
     assert why in said.sentence()
     assert contents(service) == before
+
+
+@pytest.mark.system
+def test_a_certificate_that_no_load_balancer_takes_is_refused_before_anything_is_made(
+    person: Person, service: Service
+) -> None:
+    unknown = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/00000000-0000-0000-0000-000000000000"
+    asked_for = service("acm").request_certificate(DomainName="work.example")["CertificateArn"]
+    before = contents(service)
+    for arn, why in (unknown, "there is no certificate"), (asked_for, "the certificate is PENDING_VALIDATION"):
+        assert person.run("--region", REGION, "--certificate", arn).sentence().startswith(why)
+    assert contents(service) == before
+    assert left_elsewhere(service) == []
 
 
 @pytest.mark.system
@@ -298,7 +330,7 @@ def test_a_name_that_somebody_is_about_to_use_is_left_alone_and_ones_own_is_not(
 def test_a_full_quota_is_named_and_the_next_run_makes_what_was_asked_for(
     person: Person, service: Service, cloud: Cloud, release: str, tmp_path: Path
 ) -> None:
-    certificate = service("acm").request_certificate(DomainName="*.work.example")["CertificateArn"]
+    certificate = issued(service, "*.work.example", tmp_path)
     plain, asked = ("--region", REGION, "--timeout", "1"), ("--max-workers", "7", "--alarm-email", "me@work.example")
     cloud.fail("AWS::EC2::EIP", "AddressLimitExceeded", message="The maximum number of addresses has been reached.")
     sentence = person.run(*plain, *asked, "--certificate", certificate, "--ha").sentence()
@@ -331,10 +363,52 @@ def test_an_update_that_fails_names_its_own_failure_and_not_an_earlier_one(
     assert state(service) == "CREATE_COMPLETE"
     for email, reason in ("first@work.example", "no mail to the first"), ("second@work.example", "nor to the second"):
         cloud.fail("AWS::SNS::Subscription", "InvalidParameter", message=reason)
-        sentence = person.run(*OPTIONS, "--alarm-email", email).sentence()
-        assert sentence.startswith(f"the stack could not be deployed: AlarmMail: {reason}")
+        said = person.run(*OPTIONS, "--alarm-email", email)
+        assert said.sentence().startswith(f"the stack could not be deployed: AlarmMail: {reason}")
+        assert "    AlarmMail: CREATE_FAILED\n" in said.out, "what happens is told, however much has happened before"
         assert state(service) == "UPDATE_ROLLBACK_COMPLETE"
     assert parameters(service)["AlarmEmail"] == ""
+    cloud.fail("CreateChangeSet", "LimitExceededException", times=9)
+    sentence = person.run(*OPTIONS, "--alarm-email", "third@work.example").sentence()
+    assert sentence.startswith("a quota of the account is full"), "and not what had failed before"
+
+
+@pytest.mark.system
+@pytest.mark.long
+def test_what_a_creation_left_because_its_database_is_protected_is_removed_when_that_can_be_changed(
+    person: Person, service: Service, cloud: Cloud, release: str
+) -> None:
+    cloud.fail("AWS::AutoScaling::AutoScalingGroup", "LimitExceeded", message="No more groups.")
+    assert "Group: No more groups." in person.run(*OPTIONS).sentence()
+    assert state(service) == "ROLLBACK_FAILED"
+    cloud.fail("ModifyDBInstance", "InvalidDBInstanceState", message="The database is being backed up.", times=2)
+    assert "not within 20 s: http://" in person.run(*OPTIONS, "--timeout", "20").sentence(), "there are no machines"
+    assert state(service) == "CREATE_COMPLETE"
+
+
+def public_ports(service: Service) -> dict[int, tuple[str, str]]:
+    """What the public load balancer does at each of its ports: its protocol, and what becomes of a request."""
+    elb = service("elbv2")
+    (public,) = [one for one in elb.describe_load_balancers()["LoadBalancers"] if one["Type"] == "application"]
+    listeners = elb.describe_listeners(LoadBalancerArn=public["LoadBalancerArn"])["Listeners"]
+    return {one["Port"]: (one["Protocol"], one["DefaultActions"][0]["Type"]) for one in listeners}
+
+
+@pytest.mark.system
+@pytest.mark.long
+def test_a_certificate_can_be_given_and_taken_from_what_runs(
+    person: Person, service: Service, release: str, tmp_path: Path
+) -> None:
+    certificate = issued(service, "work.example", tmp_path)
+    plain = {80: ("HTTP", "forward")}
+    person.run(*OPTIONS)
+    assert public_ports(service) == plain
+    person.run("--region", REGION, "--timeout", "1", "--certificate", certificate)
+    assert public_ports(service) == {80: ("HTTP", "redirect"), 443: ("HTTPS", "forward")}
+    assert (tmp_path / "asked").read_text().splitlines()[-1].endswith("https://work.example/readyz")
+    person.run(*OPTIONS)
+    assert public_ports(service) == plain
+    assert state(service) == "UPDATE_COMPLETE"
 
 
 @pytest.mark.system
@@ -344,6 +418,9 @@ def test_a_removal_asks_goes_on_after_it_was_ended_early_and_leaves_nothing(
 ) -> None:
     before = contents(service)
     person.run(*OPTIONS)
+    assert service_roles(service) >= {
+        f"AWSServiceRoleFor{name}" for name in ("EC2Spot", "AutoScaling", "ElasticLoadBalancing", "RDS")
+    }
     assert "without a terminal to ask at, say --yes" in person.run(*OPTIONS, "--destroy").sentence()
     assert state(service) == "CREATE_COMPLETE"
 
@@ -356,8 +433,17 @@ def test_a_removal_asks_goes_on_after_it_was_ended_early_and_leaves_nothing(
         "api": (2, 2),
     }
 
-    said = person.run(*OPTIONS, "--destroy", "--yes")
+    mark = [{"Key": "dynwork:stack", "Value": "dynwork"}]
+    address = service("ec2").allocate_address(TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": mark}])
+    sentence = person.run(*OPTIONS, "--destroy", "--yes").sentence()
+    assert sentence == f"something is left: addresses {address['PublicIp']}; run this again"
+    service("ec2").release_address(AllocationId=address["AllocationId"])
+
+    mark.append({"Key": "dynwork:role", "Value": "worker"})
+    service("ec2").run_instances(MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": mark}])
+    said = person.run(*OPTIONS, "--timeout", "60", "--destroy", "--yes")
     assert (said.code, said.errors) == (0, [])
+    assert "==> ending 1 workers" in said.out, "whatever became of its stack"
     assert said.out.splitlines()[-1].startswith("==> nothing of 'dynwork' is left in eu-central-1")
     assert contents(service) == before
     assert left_elsewhere(service) == []

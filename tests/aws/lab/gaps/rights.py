@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from moto.iam.models import iam_backends
+from moto.iam.models import SERVICE_NAME_CONVERSION, iam_backends
 from tests.aws.lab.gaps.place import Place, Properties
+
+# Moto calls the role of a service that it does not know by the service.
+SERVICE_NAME_CONVERSION.update({"spot": "EC2Spot", "elasticloadbalancing": "ElasticLoadBalancing", "rds": "RDS"})
 
 
 def make_role(name: str, properties: Properties, place: Place) -> Any:
