@@ -1,21 +1,29 @@
 #!/usr/bin/env bash
-# Checks of a rollout what only real AWS can show: verify-aws.sh --stack NAME --region REGION [--failover]
-# It ends one API, which its group replaces; with --failover the database changes zones. About ten minutes. A line for each
-# check; exit code 1 if one failed.
+# Checks of a rollout what only real AWS can show: verify-aws.sh --stack NAME --region REGION [--failover] [--patience SECONDS]
+# It ends one API, which its group replaces; with --failover the database changes zones, if it is in two (--ha). About ten
+# minutes. A line for each check; exit code 1 if one failed. --patience: longest that one thing is waited for (default: 300).
 # shellcheck disable=SC2329 # check calls what it is given
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
-stack=dynwork region=${AWS_REGION:-${AWS_DEFAULT_REGION:-}} failover='' failed=0
+stack=dynwork region=${AWS_REGION:-${AWS_DEFAULT_REGION:-}} failover='' failed=0 patience_s=300
 while [ $# -gt 0 ]; do
     case $1 in
-    --stack) stack=${2:?} && shift ;;
-    --region) region=${2:?} && shift ;;
+    --stack) stack=${2:?--stack needs a value} && shift ;;
+    --region) region=${2:?--region needs a value} && shift ;;
     --failover) failover=true ;;
-    *) sed -n '2,4s/^# //p' "$0" >&2 && exit 2 ;;
+    --patience) patience_s=${2:?--patience needs a value} && shift ;;
+    *)
+        sed -n '2,4s/^# //p' scripts/verify-aws.sh >&2
+        exit 2
+        ;;
     esac
     shift
 done
+if ! [[ $patience_s =~ ^[1-9][0-9]{0,4}$ ]]; then
+    echo "--patience: seconds, not '$patience_s'" >&2
+    exit 2
+fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 # shellcheck source=scripts/aws/ask.sh
@@ -38,13 +46,19 @@ check() { # WHAT COMMAND...
     fi
 }
 
-within() { # SECONDS COMMAND...: asked every two of them
-    local left=$(($1 / 2))
+until_() { # SECOND COMMAND...: asked until that second of the script's
+    local last=$1
     shift
     until "$@" >/dev/null 2>&1; do
-        [ $((left--)) -gt 0 ] || return 1
+        [ "$SECONDS" -lt "$last" ] || return 1
         sleep 2
     done
+}
+
+within() { # SECONDS COMMAND...
+    local last=$((SECONDS + $1))
+    shift
+    until_ "$last" "$@"
 }
 
 running() { # ROLE QUERY; some must run
@@ -118,10 +132,11 @@ denied() {
     [[ $said = *Deny ]] || { say "$said" && return 1; }
 }
 
-answers_a_client() { within 15 is_ready; } # who repeats what a load balancer has sent to a machine that was just ended
+# Who repeats what a load balancer has sent to a machine that was just ended.
+answers_a_client() { within $((patience_s / 20)) is_ready; }
 
 an_api_dies_and_comes_back() {
-    local targets dead well until=$((SECONDS + 600)) misses=0 calls=0
+    local targets dead well until=$((SECONDS + 2 * patience_s)) misses=0 calls=0
     targets=$(output Apis) || return
     dead=$(running api '[].InstanceId') || return
     dead=${dead%%$'\n'*}
@@ -133,8 +148,8 @@ an_api_dies_and_comes_back() {
         [ "$(grep -cv "$dead" <<<"$well")" -lt 2 ] || break
         sleep 2
     done
-    [ "$SECONDS" -lt "$until" ] || { say "its group has not replaced $dead within ten minutes" && return 1; }
-    [ "$misses" = 0 ] || { say "$misses of $calls requests were not answered meanwhile, repeated for 15 s" && return 1; }
+    [ "$SECONDS" -lt "$until" ] || { say "its group has not replaced $dead within $((2 * patience_s)) s" && return 1; }
+    [ "$misses" = 0 ] || { say "$misses of $calls requests were not answered meanwhile, although repeated for $((patience_s / 20)) s" && return 1; }
 }
 
 zone_of() { aws_ rds describe-db-instances --db-instance-identifier "$1" --query 'DBInstances[].AvailabilityZone'; }
@@ -144,25 +159,27 @@ is_elsewhere() { # DATABASE ZONE
 }
 
 database_fails_over() {
-    local database before
+    local database before until
     database=$(output Database) || return
     before=$(zone_of "$database") || return
     aws_ rds reboot-db-instance --db-instance-identifier "$database" --force-failover >/dev/null || return
-    within 300 is_elsewhere "$database" "$before" || { say "it is in $before, as before" && return 1; }
-    within 300 is_ready
+    until=$((SECONDS + patience_s))
+    until_ "$until" is_elsewhere "$database" "$before" || { say "it is in $before, as before" && return 1; }
+    until_ "$until" is_ready
 }
 
 [ -n "$region" ] || fail "say --region"
-account=$(aws_ sts get-caller-identity --query Account) || exit 1
+identity=$(aws_ sts get-caller-identity --query Arn) || exit 1
+IFS=: read -r _ partition _ _ account _ <<<"$identity"
 look_at_stack
 is_there || fail "there is no stack $stack in $region"
 find_address || exit 1
 template=$(resource WorkerTemplate) || exit 1
-arn=arn:aws:ec2:$region:$account
+arn=arn:$partition:ec2:$region:$account
 template=$arn:launch-template/$template
-secret=arn:aws:ssm:$region:$account:parameter/dynwork/$stack
+secret=arn:$partition:ssm:$region:$account:parameter/dynwork/$stack
 
-check "the address answers" within 60 is_ready
+check "the address answers" within $((patience_s / 5)) is_ready
 check "the APIs are in two zones" in_two_zones
 check "no machine has a public address" without_public_address
 check "every disk is encrypted" disks_encrypted
@@ -175,12 +192,16 @@ check "an orchestrator may end a worker" permitted OrchestratorRole ec2:Terminat
     "aws:ResourceTag/dynwork:stack=$stack" aws:ResourceTag/dynwork:role=worker
 check "an orchestrator may end nothing else" denied OrchestratorRole ec2:TerminateInstances "$arn:instance/i-0"
 some_spot >/dev/null 2>&1 || say "note    no worker is a spot machine: there is none to be had, and on-demand ones serve"
-check "the APIs' logs arrive" within 300 logs_of api
-check "the orchestrator's logs arrive" within 300 logs_of orchestrator
+check "the APIs' logs arrive" within "$patience_s" logs_of api
+check "the orchestrator's logs arrive" within "$patience_s" logs_of orchestrator
 check "Session Manager reaches the APIs" shell_on api
 check "Session Manager reaches the orchestrator" shell_on orchestrator
 check "a worker's console output can be read" console_tells
 check "an API that dies is replaced, and the address answers meanwhile" an_api_dies_and_comes_back
-[ -z "$failover" ] || check "the database fails over within five minutes" database_fails_over
+if [ -n "$failover" ] && [ "$(parameter HighAvailability)" != true ]; then
+    say "note    the database is in one zone (no --ha): it cannot fail over"
+elif [ -n "$failover" ]; then
+    check "the database fails over within $patience_s s" database_fails_over
+fi
 [ $failed = 0 ] && echo "all of it is as it should be"
 exit $failed

@@ -74,7 +74,11 @@ class Person:
         """Run a script to its end; return what it says."""
         self.rollout.check()
         running = self.begin(*options, script=script)
-        said, _ = running.communicate(timeout=RUN_S_MAX)
+        try:
+            said, _ = running.communicate(timeout=RUN_S_MAX)
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            raise
         with (self.rollout.folder / "said.log").open("a") as log:
             log.write(f"\n$ {script} {' '.join(options)}\n{said}")
         assert running.returncode == code, said
@@ -261,7 +265,8 @@ def test_a_rollout_that_fails_is_aborted_loses_machines_and_is_updated_under_loa
     jobs = load.check()
 
     with Load(site) as load:
-        verified = person.run("--stack", "prod", "--region", REGION, script="verify-aws.sh", code=1).splitlines()
+        asked = ("--stack", "prod", "--region", REGION, "--patience", "45")
+        verified = person.run(*asked, script="verify-aws.sh", code=1).splitlines()
     jobs += load.check()
     assert {line.removeprefix("ok ").strip() for line in verified if line.startswith("ok ")} >= SEEN_HERE
 
