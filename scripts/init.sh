@@ -12,7 +12,7 @@ USAGE='usage: scripts/init.sh [options]
   --certificate ARN      HTTPS with this certificate of ACM (of the same region)
   --insecure-http        no certificate: keys travel in clear
   --alarm-email ADDRESS  who is told of alarms
-  --timeout SECONDS      longest that the stack, or one machine, may take (default: 1200)
+  --timeout SECONDS      longest that one machine may take until it answers (default: 1200); the stack: an hour
   --new-image            take the latest Amazon Linux 2023 also for what runs already
   --dry-run              say what would be done
   --status               say what runs
@@ -21,7 +21,7 @@ USAGE='usage: scripts/init.sh [options]
 An option that is left out stays as it is at the next run.'
 TEMPLATE=deploy/aws/dynwork.yaml
 
-stack=dynwork region='' max_workers='' ha='' certificate='' insecure='' email='' new_image='' action=deploy sure='' timeout_s=1200
+stack=dynwork region='' max_workers='' ha='' certificate='' insecure='' email='' new_image='' action=deploy sure='' timeout_s=1200 deploying=''
 scratch=$(mktemp -d)
 # shellcheck source=scripts/aws/ask.sh
 . scripts/aws/ask.sh
@@ -38,6 +38,7 @@ scratch=$(mktemp -d)
 
 finish() {
     local status=$?
+    [ -z "$deploying" ] || kill "$deploying" 2>/dev/null || true # an interrupt does not reach it
     rm -rf "$scratch"
     [ $status != $HOPELESS ] || exit 1
 }
@@ -189,6 +190,7 @@ bring_up_to_date() {
     [ "$(parameter HighAvailability)" != true ] || least=2
     ensure_size "$orchestrators" $least
     ensure_size "$apis" 2
+    ensure_protection
     replace_outdated orchestrator "$orchestrators" "$seed_targets"
     replace_outdated API "$apis" "$api_targets"
 }

@@ -54,6 +54,8 @@ not_done() { # WHAT-THE-CLI-SAID CALL
             "or ask an administrator" ;;
     *AccessDenied* | *UnauthorizedOperation* | *'not authorized'* | *'(403)'*)
         give_up "these credentials are not permitted to do '$2', which this needs: ask an administrator. AWS says: $reason" ;;
+    *RequestLimitExceeded* | *Throttl* | *'Rate exceeded'* | *SlowDown*)
+        fail "AWS is asked too often ('$2'): wait a minute, and then run this again" ;;
     *LimitExceeded* | *QuotaExceeded*)
         give_up "a quota of the account is full: raise it in Service Quotas, or remove what is not needed, and then run this" \
             "again. AWS says: $reason" ;;

@@ -44,6 +44,8 @@ rds RDS'
 # It is asked whose it is, since anybody may have taken the name.
 bucket_is_there() { try s3api head-bucket --bucket "$bucket" --expected-bucket-owner "$account" >/dev/null; }
 
+bucket_is_gone() { ! bucket_is_there; }
+
 ensure_bucket() {
     if ! bucket_is_there; then
         local place=(--create-bucket-configuration "LocationConstraint=$region")
@@ -91,6 +93,7 @@ delete_releases() {
     if bucket_is_there; then
         aws_ s3 rm --recursive --only-show-errors "s3://$bucket"
         aws_ s3api delete-bucket --bucket "$bucket"
+        wait_for "$timeout_s" "the bucket is gone" bucket_is_gone # it may be seen for a while
     fi
 }
 

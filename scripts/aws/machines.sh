@@ -65,6 +65,8 @@ replace_outdated() { # ROLE GROUP TARGETS
         step "replacing the $role $old"
         aws_ autoscaling set-desired-capacity --auto-scaling-group-name "$group" --desired-capacity $((least + 1))
         wait_for "$timeout_s" "a new $role answers" as_many_healthy "$targets" $((least + 1))
+        still=$(outdated "$group")
+        [[ $still = *"$old"* ]] || continue
         aws_ autoscaling terminate-instance-in-auto-scaling-group --instance-id "$old" --should-decrement-desired-capacity >/dev/null
         wait_for "$timeout_s" "the old $role is out of service" not_a_target "$targets" "$old"
     done

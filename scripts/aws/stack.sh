@@ -64,9 +64,10 @@ stack_rests() {
     [[ $now != *_IN_PROGRESS ]] || { say "it is in $now" && return 1; }
 }
 
-# What an earlier run is still at is waited for.
+# What an earlier run is still at is waited for; one that removes the stack takes along what it was made with.
 let_rest() {
     [[ $state = *_IN_PROGRESS ]] && is_there || return 0
+    [ "$state" != DELETE_IN_PROGRESS ] || keep_options
     step "something is still at work on the stack ($state)"
     wait_for $((2 * timeout_s)) "the stack rests" stack_rests
     look_at_stack
@@ -80,6 +81,7 @@ mend_stack() {
     UPDATE_ROLLBACK_FAILED)
         step "an update could not be taken back; AWS tries it again"
         aws_ cloudformation continue-update-rollback --stack-name "$stack"
+        sleep "$POLL_S" # it may not be seen at once
         wait_for "$timeout_s" "the update is taken back" stack_rests
         look_at_stack
         [ "$state" = UPDATE_ROLLBACK_COMPLETE ] || fail "the stack is stuck in $state: $(first_failure)"
@@ -112,11 +114,21 @@ unprotect() { # DATABASE
     try rds modify-db-instance --db-instance-identifier "$1" --no-deletion-protection --apply-immediately >/dev/null || [ $? = "$ABSENT" ]
 }
 
+# A run of --destroy that was ended early has left it so.
+ensure_protection() {
+    local database protected
+    database=$(output Database)
+    protected=$(aws_ rds describe-db-instances --db-instance-identifier "$database" --query 'DBInstances[0].DeletionProtection')
+    [ "$protected" = True ] ||
+        aws_ rds modify-db-instance --db-instance-identifier "$database" --deletion-protection --apply-immediately >/dev/null
+}
+
 delete_stack() {
     local database
     database=$(resource Database)
     [ -z "$database" ] || wait_for "$timeout_s" "the database may be deleted" unprotect "$database"
     aws_ cloudformation delete-stack --stack-name "$stack"
+    sleep "$POLL_S" # it may not be seen at once
     wait_for $((2 * timeout_s)) "the stack is gone" stack_is_gone
     state=NONE
 }
@@ -128,25 +140,30 @@ stack_is_gone() {
     [ "$now" = NONE ] || { say "it is in $now" && return 1; }
 }
 
-# Deploy the template; what happens is told as it happens.
+# Deploy the template; what happens is told as it happens. Sets $deploying, which must not outlive the script: what it has
+# not begun yet, nobody waits for any more.
 deploy_stack() { # PARAMETER=VALUE...
-    local deploying
+    local status=0
     events >"$scratch/told" || true
     aws --region "$region" cloudformation deploy --stack-name "$stack" --template-file "$TEMPLATE" --no-fail-on-empty-changeset \
         --capabilities CAPABILITY_IAM --tags "dynwork:stack=$stack" --parameter-overrides "$@" >"$scratch/deploy" 2>&1 &
     deploying=$!
-    while kill -0 $deploying 2>/dev/null; do
+    while kill -0 "$deploying" 2>/dev/null; do
         sleep "$POLL_S"
         tell_events
     done
-    wait $deploying || why_not_deployed
+    wait "$deploying" || status=$?
+    deploying=''
+    [ $status = 0 ] || why_not_deployed
 }
 
 # What was refused before anything was changed has no events: those that there are tell of an earlier failure.
 why_not_deployed() {
-    local said
+    local said now
     said=$(tr -s '\n ' ' ' <"$scratch/deploy")
     [[ $said = *'Failed to create/update the stack'* ]] || not_done "$said" 'cloudformation deploy'
+    now=$(status_of_stack) || exit # what waits for the stack may have failed, and not the stack
+    [[ $now != *_IN_PROGRESS ]] || fail "AWS is still at work on the stack ($now): run this again, which waits for it"
     fail "the stack could not be deployed: $(first_failure). Mend that and run this again"
 }
 

@@ -6,7 +6,9 @@ With them, from an empty account to a hash and back: :mod:`tests.aws.test_rollou
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ import pytest
 from tests.aws.account import contents, left_elsewhere
 from tests.aws.lab.cloud import Cloud
 from tests.aws.lab.image import ROOT, command_line
+
+from dynwork.testing.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -241,6 +245,11 @@ REFUSED = [
     ),
     ("GetCallerIdentity", "ExpiredToken", "run 'aws configure' or 'aws sso login', and then this again"),
     ("DescribeAvailabilityZones", "UnauthorizedOperation", "not permitted to do 'ec2 describe-availability-zones'"),
+    (
+        "DescribeAvailabilityZones",
+        "RequestLimitExceeded",
+        "asked too often ('ec2 describe-availability-zones'): wait a",
+    ),
     ("DescribeStacks", "AccessDenied", "not permitted to do 'cloudformation describe-stacks'"),
     (
         "PutParameter",
@@ -413,6 +422,24 @@ def test_a_certificate_can_be_given_and_taken_from_what_runs(
 
 @pytest.mark.system
 @pytest.mark.long
+def test_what_an_interrupt_finds_not_begun_is_not_done(
+    person: Person, service: Service, cloud: Cloud, release: str
+) -> None:
+    cloud.fail("CreateChangeSet", delay_s=6.0)
+    asked, done = cloud.calls("CreateChangeSet"), cloud.calls("ExecuteChangeSet")
+    script = subprocess.Popen(
+        [INIT, *OPTIONS], env=person.environment, start_new_session=True, stdin=subprocess.DEVNULL
+    )
+    wait_until(lambda: cloud.calls("CreateChangeSet") > asked, "the stack is about to be made", 60.0)
+    os.killpg(script.pid, signal.SIGINT)
+    assert script.wait(timeout=30) != 0
+    wait_until(lambda: service("cloudformation").describe_stacks()["Stacks"], "what was asked for is there", 30.0)
+    time.sleep(6.0)
+    assert cloud.calls("ExecuteChangeSet") == done
+
+
+@pytest.mark.system
+@pytest.mark.long
 def test_a_removal_asks_goes_on_after_it_was_ended_early_and_leaves_nothing(
     person: Person, service: Service, release: str
 ) -> None:
@@ -426,12 +453,16 @@ def test_a_removal_asks_goes_on_after_it_was_ended_early_and_leaves_nothing(
 
     name = group(service, "orchestrator")["AutoScalingGroupName"]
     service("autoscaling").update_auto_scaling_group(AutoScalingGroupName=name, MinSize=0, DesiredCapacity=0)
+    (database,) = service("rds").describe_db_instances()["DBInstances"]
+    service("rds").modify_db_instance(DBInstanceIdentifier=database["DBInstanceIdentifier"], DeletionProtection=False)
     assert "not within 1 s: http://" in person.run(*OPTIONS).sentence(), "it was ended early, and is wanted again"
     sizes = {role: group(service, role) for role in ("orchestrator", "api")}
     assert {role: (one["MinSize"], one["DesiredCapacity"]) for role, one in sizes.items()} == {
         "orchestrator": (1, 1),
         "api": (2, 2),
     }
+    (database,) = service("rds").describe_db_instances()["DBInstances"]
+    assert database["DeletionProtection"]
 
     mark = [{"Key": "dynwork:stack", "Value": "dynwork"}]
     address = service("ec2").allocate_address(TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": mark}])
