@@ -48,7 +48,7 @@ soak: $(DEV_STAMP) ## live through days of an EC2 fleet in virtual time, each wi
 	DYNWORK_TEST_SEEDS=$(SEEDS) $(BIN)/pytest tests/fleet/test_soak.py --numprocesses auto --maxprocesses 8 $(ARGS)
 
 rollout: $(DEV_STAMP) ## scripts/init.sh in the cloud of the tests, with every mishap; half an hour, as root
-	$(BIN)/pytest tests/aws/test_init.py tests/aws/test_lab.py tests/aws/test_rollout.py $(ARGS)
+	$(BIN)/pytest tests/aws/test_init.py tests/aws/test_init_stack.py tests/aws/test_lab.py tests/aws/test_rollout.py $(ARGS)
 
 bench: $(RUN_STAMP) ## the load generator: accepted and completed jobs a second, latency
 	$(BIN)/python -m benchmarks.path $(ARGS)

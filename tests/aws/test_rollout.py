@@ -195,11 +195,10 @@ SEEN_HERE = {
     "the address answers",
     "the APIs are in two zones",
     "no machine has a public address",
-    "every disk is encrypted",
     "a worker's console output can be read",
     "an API that dies is replaced, and the address answers meanwhile",
 }
-"""What of the checks of verify-aws.sh is not about what is Amazon's alone: rights, agents, where logs go."""
+"""What of the checks of verify-aws.sh is not about what is Amazon's alone: rights, disks, agents, where logs go."""
 ONE_OF_EACH = {"api": 2, "orchestrator": 1, "worker": 1}
 
 
