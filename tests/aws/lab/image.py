@@ -7,6 +7,7 @@ CloudWatch's agent, of which there is no more than its control program, which re
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import shutil
@@ -14,6 +15,8 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -66,25 +69,35 @@ def build_image(folder: Path, cache: Path, cloud_url: str) -> Path:
     return image
 
 
+@contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """Let no other process fill the cache meanwhile: several lanes of tests begin at once."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def command_line(cache: Path) -> Path:
     """Return AWS's own CLI, version 2, which is kept in ``cache``."""
-    if not (cache / "aws-cli").exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        _unpack_cli(cache / "aws-cli.draft", cache)
-        (cache / "aws-cli.draft").rename(cache / "aws-cli")
+    with _alone(cache):
+        if not (cache / "aws-cli").exists():
+            _unpack_cli(cache / "aws-cli.draft", cache)
+            (cache / "aws-cli.draft").rename(cache / "aws-cli")
     return cache / "aws-cli" / "aws"
 
 
 def fetch_wheels(cache: Path) -> Path:
     """Return the folder, in ``cache``, with the wheels that a machine needs."""
     wheels = cache / "wheels"
-    wheels.mkdir(parents=True, exist_ok=True)
     complete = wheels / "complete"
-    if not complete.exists() or complete.read_text() != PINS.read_text():
-        shutil.rmtree(wheels)
-        needs = ("--require-hashes", "--only-binary=:all:", "--python-version", "3.11", "-r", str(PINS))
-        _pip("download", "--no-deps", "--dest", str(wheels), *needs)
-        complete.write_text(PINS.read_text())
+    with _alone(cache):
+        if not complete.exists() or complete.read_text() != PINS.read_text():
+            shutil.rmtree(wheels, ignore_errors=True)
+            wheels.mkdir()
+            needs = ("--require-hashes", "--only-binary=:all:", "--python-version", "3.11", "-r", str(PINS))
+            _pip("download", "--no-deps", "--dest", str(wheels), *needs)
+            complete.write_text(PINS.read_text())
     return wheels
 
 
