@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Run every test: test.sh [pytest's arguments]. First those that need no process of their own, on several cores at a time;
-# then those that start real processes, three files at a time, since they wait for most of theirs, in the order of their
-# names: the longest, those of the cloud, come first; then, one after the other, those that load the whole machine. Those
-# marked long are for make rollout. JUNIT=DIR keeps a report of each part.
+# then those that start real processes, three at a time, since they wait for most of theirs, first the files that make
+# something for all of their tests (xdist_group); then, one after the other, those that load the whole machine. Those marked
+# long are for make rollout. JUNIT=DIR keeps a report of each part.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 NO_TESTS=5 # pytest's exit code when its arguments select none: fine for one part, not for all
@@ -17,7 +17,7 @@ ran=0
 for name in quick real alone; do
     case $name in
     quick) arguments=(-m "not system" --numprocesses auto --maxprocesses 8) ;;
-    real) arguments=(-m "system and not alone and not long" --numprocesses 3 --dist loadfile --no-loadscope-reorder) ;;
+    real) arguments=(-m "system and not alone and not long" --numprocesses 3 --dist loadgroup) ;;
     alone) arguments=(-m "system and alone") ;;
     esac
     part $name "${arguments[@]}" "$@"

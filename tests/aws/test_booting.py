@@ -27,7 +27,7 @@ from dynwork.orchestrator.fleet.ec2.provider import CLUSTER_TAG, INSTANCE_TAG
 from dynwork.testing.processes import LoneRole
 from dynwork.testing.waiting import wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600), pytest.mark.xdist_group("booting")]
 
 Tell = Callable[[str], None]
 

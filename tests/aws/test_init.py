@@ -15,7 +15,7 @@ from tests.aws.lab.cloud import Cloud
 from tests.aws.lab.image import ROOT
 from tests.aws.script import ACCOUNT, INIT, NOBODY, OPTIONS, REGION, SECRETS, Person, Service
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("init")]
 
 
 def program(folder: Path, text: str) -> str:

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from dynwork.testing.cluster import Cluster
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("looks")]
 
 AXE = resources.files("axe_playwright_python") / "axe.min.js"
 LOOKS: dict[str, tuple[Literal["light", "dark"], int]] = {

@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
 from dynwork.testing.cluster import Cluster
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("page")]
 
 Open = Callable[..., Page]
 MakeFile = Callable[[str, bytes], Path]

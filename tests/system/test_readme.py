@@ -16,7 +16,7 @@ from dynwork import Client
 from dynwork.testing.cluster import Cluster
 from dynwork.testing.waiting import wait_until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("readme")]
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

@@ -16,7 +16,7 @@ from dynwork.testing.ledger import Ledger
 from dynwork.testing.processes import Daemon, is_ready
 from dynwork.testing.waiting import wait_until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("up")]
 SMALL = Shape(max_workers=2)
 STOP_S_MAX = 10.0
 
