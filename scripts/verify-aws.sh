@@ -46,11 +46,11 @@ check() { # WHAT COMMAND...
     fi
 }
 
-until_() { # SECOND COMMAND...: asked until that second of the script's
-    local last=$1
+until_() { # SECOND COMMAND...: asked until that second of the script's; says what it says at last, if it fails
+    local last=$1 said
     shift
-    until "$@" >/dev/null 2>&1; do
-        [ "$SECONDS" -lt "$last" ] || return 1
+    until said=$("$@" 2>&1); do
+        [ "$SECONDS" -lt "$last" ] || { say "$said" && return 1; }
         sleep 2
     done
 }
@@ -93,8 +93,9 @@ some_spot() {
 }
 logs_of() {
     local found
-    found=$(aws_ logs describe-log-streams --log-group-name "/dynwork/$stack" --log-stream-name-prefix "$1" --query 'logStreams[].logStreamName' | lines)
-    [ -n "$found" ]
+    found=$(aws_ logs describe-log-streams --log-group-name "/dynwork/$stack" --log-stream-name-prefix "$1" \
+        --query 'logStreams[].logStreamName' | lines) || return
+    [ -n "$found" ] || { say "no stream of '$1' in the log group /dynwork/$stack" && return 1; }
 }
 shell_on() {
     local all machine state
@@ -108,8 +109,8 @@ shell_on() {
 console_tells() {
     local all said
     all=$(running worker '[].InstanceId') || return
-    said=$(aws_ ec2 get-console-output --latest --instance-id "${all%%$'\n'*}" --query Output | lines)
-    [ -n "$said" ]
+    said=$(aws_ ec2 get-console-output --latest --instance-id "${all%%$'\n'*}" --query Output | lines) || return
+    [ -n "$said" ] || { say "there is none of ${all%%$'\n'*} yet: it is late by some minutes" && return 1; }
 }
 
 decision() { # ROLE ACTION RESOURCE [KEY=VALUE...]: as IAM evaluates it
@@ -133,7 +134,7 @@ denied() {
 }
 
 # Who repeats what a load balancer has sent to a machine that was just ended.
-answers_a_client() { within $((patience_s / 20)) is_ready; }
+answers_a_client() { within $((patience_s / 20)) is_ready >/dev/null; }
 
 an_api_dies_and_comes_back() {
     local targets dead well until=$((SECONDS + 2 * patience_s)) misses=0 calls=0
@@ -155,7 +156,8 @@ an_api_dies_and_comes_back() {
 zone_of() { aws_ rds describe-db-instances --db-instance-identifier "$1" --query 'DBInstances[].AvailabilityZone'; }
 is_elsewhere() { # DATABASE ZONE
     local zone
-    zone=$(zone_of "$1") && [ "$zone" != "$2" ]
+    zone=$(zone_of "$1") || return
+    [ "$zone" != "$2" ] || { say "it is in $2, as before" && return 1; }
 }
 
 database_fails_over() {
@@ -164,7 +166,7 @@ database_fails_over() {
     before=$(zone_of "$database") || return
     aws_ rds reboot-db-instance --db-instance-identifier "$database" --force-failover >/dev/null || return
     until=$((SECONDS + patience_s))
-    until_ "$until" is_elsewhere "$database" "$before" || { say "it is in $before, as before" && return 1; }
+    until_ "$until" is_elsewhere "$database" "$before" || return
     until_ "$until" is_ready
 }
 
@@ -198,7 +200,8 @@ check "Session Manager reaches the APIs" shell_on api
 check "Session Manager reaches the orchestrator" shell_on orchestrator
 check "a worker's console output can be read" console_tells
 check "an API that dies is replaced, and the address answers meanwhile" an_api_dies_and_comes_back
-if [ -n "$failover" ] && [ "$(parameter HighAvailability)" != true ]; then
+[ -z "$failover" ] || two_zones=$(parameter HighAvailability) || exit 1
+if [ -n "$failover" ] && [ "$two_zones" != true ]; then
     say "note    the database is in one zone (no --ha): it cannot fail over"
 elif [ -n "$failover" ]; then
     check "the database fails over within $patience_s s" database_fails_over

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from tests.needs import program
 
 from dynwork.testing.cluster import Cluster, Shape
 
@@ -27,9 +27,7 @@ Open = Callable[..., Page]
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Start the browser, for one file: its driver keeps the event loop, which other tests need for themselves."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("there is no Chromium here: apt install chromium")  # which CI does
+    path = program("chromium", "chromium")
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)

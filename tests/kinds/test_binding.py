@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.needs import program
 
 kernel = pytest.importorskip("dynwork.kinds._sha512chain", reason="the kernel was not built: docs/howto/build.md")
 
@@ -99,9 +99,7 @@ for name in ("newer", "older"):
 
 def test_where_a_path_does_not_run_it_is_not_offered_not_chosen_and_refused(tmp_path: Path) -> None:
     """A process that took it all the same would be ended by its first illegal instruction."""
-    compiler = os.environ.get("CC", "cc")
-    if shutil.which(compiler) is None:
-        pytest.skip("there is no C compiler here")
+    compiler = program(os.environ.get("CC", "cc"), "gcc")
     sources = [HERE / "paths_elsewhere.c", *(NATIVE / name for name in ("module.c", "advance.c", "folded.c"))]
     include = [f"-I{NATIVE}", f"-I{sysconfig.get_path('include')}"]
     built = tmp_path / "_sha512chain.so"

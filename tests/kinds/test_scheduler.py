@@ -5,13 +5,13 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.needs import program
 
 pytest.importorskip("dynwork.kinds._sha512chain", reason="the kernel was not built: docs/howto/build.md")
 
@@ -73,9 +73,7 @@ class Scheduler:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     library = tmp_path_factory.mktemp("scheduler") / "scheduler.so"
-    compiler = os.environ.get("CC", "cc")
-    if shutil.which(compiler) is None:
-        pytest.skip("there is no C compiler here")
+    compiler = program(os.environ.get("CC", "cc"), "gcc")
     subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-I", NATIVE, HERE / "scheduler.c", "-o", library], check=True)
     return library
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.needs import needed
 
 from dynwork.addresses import is_loopback
 from dynwork.settings import ApiSettings, CommonSettings, OrchestratorSettings, WorkerSettings
@@ -202,12 +203,10 @@ def test_the_steps_of_the_recipe_make_an_installation_that_serves(tmp_path: Path
 @pytest.mark.system
 def test_the_image_is_built_and_runs_where_there_is_an_engine() -> None:
     engines = [name for name in ("docker", "podman") if shutil.which(name) and run(name, "info").returncode == 0]
-    if not engines:
-        pytest.skip("no container engine answers here")
-    engine = engines[0]
+    (engine, *_) = needed(engines, "no container engine answers here")
     base = next(argument.partition("=")[2] for name, argument in instructions() if name == "ARG")
-    if run(engine, "image", "inspect", base).returncode and run(engine, "pull", "-q", base).returncode:
-        pytest.skip("the base image of the container cannot be had here")
+    there = not run(engine, "image", "inspect", base).returncode or not run(engine, "pull", "-q", base).returncode
+    needed(there, "the base image of the container cannot be had here")
     built = run(engine, "build", "-q", "-f", DOCKERFILE, "-t", "dynwork-test", ROOT)
     assert built.returncode == 0, built.stderr
     version = run(engine, "run", "--rm", "--read-only", "dynwork-test", "dynwork", "--version")

@@ -10,9 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from abi3info import DATAS, FUNCTIONS  # type: ignore[import-untyped]
 from abi3info.models import PyVersion, Symbol  # type: ignore[import-untyped]
+from tests.needs import needed
 
 FIRST = PyVersion(3, 11)
 PROBE = """
@@ -55,10 +55,7 @@ def test_the_same_file_hashes_right_in_newer_pythons(kernel: Path) -> None:
     for _ in range(4):
         chain.append(hashlib.sha512(chain[-1]).digest())
     expected = "".join(chain[steps].hex() for steps in (1, 2, 3, 4, 0))
-    pythons = other_pythons()
-    if not pythons:
-        pytest.skip("there is no CPython here that is newer than 3.11")
-    for python in pythons:
+    for python in needed(other_pythons(), "there is no CPython here that is newer than 3.11"):
         run = subprocess.run([python, "-c", PROBE, kernel], capture_output=True, text=True)
         assert run.returncode == 0, f"{python}: {run.stderr}"
         version, states, remaining, steps = json.loads(run.stdout)
