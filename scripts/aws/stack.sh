@@ -64,17 +64,17 @@ stack_rests() {
     [[ $now != *_IN_PROGRESS ]] || { say "it is in $now" && return 1; }
 }
 
-# What an earlier run is still at is waited for; one that removes the stack takes along what it was made with.
+# What an earlier run is still at is waited for.
 let_rest() {
     [[ $state = *_IN_PROGRESS ]] && is_there || return 0
-    [ "$state" != DELETE_IN_PROGRESS ] || keep_options
     step "something is still at work on the stack ($state)"
     wait_for $((2 * timeout_s)) "the stack rests" stack_rests
     look_at_stack
 }
 
-# Whatever an earlier run left, lead to a stack that can be made or updated.
+# Whatever an earlier run left, lead to a stack that can be made or updated. One that is removed takes along its options.
 mend_stack() {
+    [ "$state" != DELETE_IN_PROGRESS ] || keep_options
     let_rest
     case $state in
     NONE | REVIEW_IN_PROGRESS | *UPDATE_COMPLETE | UPDATE_ROLLBACK_COMPLETE | CREATE_COMPLETE) ;;

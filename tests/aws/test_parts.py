@@ -56,7 +56,7 @@ def test_a_stack_that_is_being_removed_is_asked_for_its_options_while_it_is_ther
     keep_options() { echo "asked in $state"; }
     wait_for() { state=NONE; }
     look_at_stack() { :; }
-    let_rest
+    mend_stack
     """
     done = run(tmp_path, text)
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "asked in DELETE_IN_PROGRESS")
